@@ -1,0 +1,53 @@
+package job
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// UsageError is a mistake in the command line or in a configuration.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Usagef returns a [*UsageError]; the format is that of [fmt.Errorf].
+func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// ModelError is a model that is invalid or not supported. Err names the node or tensor.
+type ModelError struct{ Err error }
+
+func (e *ModelError) Error() string { return e.Err.Error() }
+func (e *ModelError) Unwrap() error { return e.Err }
+
+// DataError is a problem of the data set, not of the model.
+type DataError struct{ Err error }
+
+func (e *DataError) Error() string { return e.Err.Error() }
+func (e *DataError) Unwrap() error { return e.Err }
+
+// VerifyError is a file that is damaged, or differs from what it was compared with.
+type VerifyError struct{ Err error }
+
+func (e *VerifyError) Error() string { return e.Err.Error() }
+func (e *VerifyError) Unwrap() error { return e.Err }
+
+// GateError says which gates were missed. The result exists and is written nevertheless: Run returns both.
+type GateError struct{ Gates []Gate }
+
+func (e *GateError) Error() string {
+	parts := make([]string, len(e.Gates))
+	for i, g := range e.Gates {
+		parts[i] = fmt.Sprintf("%s: limit %s, got %s", g.Name, number(g.Limit), number(g.Value))
+	}
+	return "gate missed: " + strings.Join(parts, "; ")
+}
+
+// number writes integers (sizes) in full and all else with four significant digits.
+func number(v float64) string {
+	if v == float64(int64(v)) {
+		return strconv.FormatInt(int64(v), 10)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
