@@ -1,0 +1,52 @@
+package report
+
+import "github.com/effml/effml/internal/job"
+
+// Document is a result prepared for a reader, independent of the form it is drawn in. Empty parts are left out.
+type Document struct {
+	Title      string
+	Figures    []Figure    // what a reader wants first
+	Gates      []job.Gate  // limits and whether they hold
+	Parts      []Part      // where the bytes are; HTML only
+	Sides      [2]string   // what the two lengths of Bars stand for
+	Bars       []Bar       // bytes by tensor; HTML only
+	Histograms []Histogram // weights; HTML only
+	Tables     []Table
+	Notes      []string
+	Facts      []Fact // how the result was made: version, seed, time
+	Command    string // as it can be pasted into a shell
+}
+
+// Figure is a headline number.
+type Figure struct{ Label, Value, Detail string }
+
+// Fact is a line of small print.
+type Fact struct{ Name, Value string }
+
+// Part is a share of a whole.
+type Part struct {
+	Name  string
+	Bytes int64
+}
+
+// Bar compares the bytes of one tensor in two places.
+type Bar struct {
+	Name          string
+	Before, After int64
+}
+
+// Histogram counts weights in equal bins from Min to Max. After is nil where there is only one distribution.
+type Histogram struct {
+	Name          string
+	Min, Max      float64
+	Before, After []int64
+}
+
+// Table is a table whose first column holds names.
+type Table struct {
+	Title string
+	Head  []string
+	Align string // a letter a column: l or r
+	Rows  [][]string
+	HTML  bool // too long for anything but the HTML page
+}
