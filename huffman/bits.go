@@ -42,7 +42,7 @@ func (w *bitWriter) putGamma(v uint64) {
 	k := uint(bits.Len64(v+1)) - 1
 	w.put(0, k)
 	w.put(1, 1)
-	w.put(v+1-1<<k, k)
+	w.put(v+1-1<<k, k) // the leading one is implied
 }
 
 // gammaBits returns the width of v in putGamma.

@@ -48,7 +48,7 @@ func putFixed[T Symbol](w *bitWriter, sym []T, lo T, width uint) {
 func getFixed[T Symbol](r *bitReader, dst []T, lo, hi T) error {
 	span := uint64(int64(hi) - int64(lo))
 	width := fixedWidth(span + 1)
-	if left := uint64(8*len(r.src) - r.pos); width > 0 && uint64(len(dst)) > left/uint64(width) {
+	if left := uint64(max(8*len(r.src)-r.pos, 0)); width > 0 && uint64(len(dst)) > left/uint64(width) {
 		return corruptf(len(r.src), "%d bits cannot hold %d symbols of %d bits", left, len(dst), width)
 	}
 	for i := range dst {
