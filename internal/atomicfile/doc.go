@@ -1,0 +1,2 @@
+// Package atomicfile writes files that appear under their name complete or not at all.
+package atomicfile
