@@ -1,6 +1,12 @@
 package quantize
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// errChanged says that a source gave other weights on the second reading than on the first.
+var errChanged = errors.New("quantize: the weights changed while they were being read")
 
 // ValueError is a weight that cannot be quantised: NaN or an infinity.
 type ValueError struct {

@@ -4,9 +4,12 @@ package weights
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 
+	"github.com/effml/effml/internal/mapped"
+	"github.com/effml/effml/onnx"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -35,6 +38,43 @@ func (f Floats) Read(dst []float32, first int) error {
 	return nil
 }
 
+// Tensor returns the values of a floating-point tensor. Values that the tensor keeps in a field of another layout are
+// decoded once; a view of mapped memory stays one. Double values round to the nearest float32.
+func Tensor(t *onnx.Tensor) (Source, error) {
+	switch t.DataType {
+	case onnx.Float, onnx.Float16, onnx.BFloat16, onnx.Double:
+	default:
+		return nil, fmt.Errorf("weights: tensor %q is of type %s, not a floating-point type", t.Name, t.DataType)
+	}
+	n, err := t.NumElements()
+	if err != nil {
+		return nil, err
+	}
+	if n > math.MaxInt {
+		return nil, fmt.Errorf("weights: tensor %q has %d elements, more than this machine can address", t.Name, n)
+	}
+	var raw []byte
+	err = mapped.Guard(func() (err error) {
+		raw, err = t.Bytes()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("weights: tensor %q: %w", t.Name, err)
+	}
+	plain := &onnx.Tensor{Name: t.Name, DataType: t.DataType, Dims: []int64{n}}
+	plain.SetBytes(raw)
+	return tensor{plain, int(n)}, nil
+}
+
+type tensor struct {
+	t *onnx.Tensor
+	n int
+}
+
+func (t tensor) Len() int { return t.n }
+
+func (t tensor) Read(dst []float32, first int) error { return t.t.ReadFloats(dst, int64(first)) }
+
 // Section is the part of a source that begins at First and holds N weights.
 type Section struct {
 	Source
@@ -53,10 +93,11 @@ func (s Section) Read(dst []float32, first int) error {
 }
 
 // Lanes reads src once. The weights are cut into at most lanes contiguous runs of whole chunks; each run has a state of
-// its own, made by start, and add sees the run's chunks in order (w is valid during the call only; first is the index
+// its own, made by start (called once for each run, concurrently), and add sees the run's chunks in order (w is valid during the call only; first is the index
 // of w[0]). The states come back in the order of the runs. The cut depends on src.Len() and lanes alone, so that sums
-// added up in lane order are the same bits for any GOMAXPROCS.
-func Lanes[T any](src Source, lanes int, start func() T, add func(state T, w []float32, first int) error) ([]T, error) {
+// added up in lane order are the same bits for any GOMAXPROCS. A fault on mapped memory is an error (see
+// mapped.Guard).
+func Lanes[T any](src Source, lanes int, start func(lane int) T, add func(state T, w []float32, first int) error) ([]T, error) {
 	n := src.Len()
 	chunks := (n + Chunk - 1) / Chunk
 	lanes = max(1, min(lanes, chunks))
@@ -69,7 +110,7 @@ func Lanes[T any](src Source, lanes int, start func() T, add func(state T, w []f
 			if lane >= lanes {
 				return nil
 			}
-			states[lane] = start()
+			states[lane] = start(lane)
 			last := min(n, chunks*(lane+1)/lanes*Chunk)
 			for first := chunks * lane / lanes * Chunk; first < last; first += Chunk {
 				w := buf[:min(Chunk, last-first)]
@@ -84,11 +125,11 @@ func Lanes[T any](src Source, lanes int, start func() T, add func(state T, w []f
 	}
 	workers := min(lanes, runtime.GOMAXPROCS(0))
 	if workers == 1 {
-		return states, work()
+		return states, mapped.Guard(work)
 	}
 	var g errgroup.Group
 	for range workers {
-		g.Go(work)
+		g.Go(func() error { return mapped.Guard(work) })
 	}
 	return states, g.Wait()
 }

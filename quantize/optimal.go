@@ -1,0 +1,221 @@
+package quantize
+
+// The exact optimum of one-dimensional k-means, by dynamic programming over the bins of a histogram. With prefix counts
+// N and sums S at the bin edges the cost of one cluster over the bins i…j-1 is its sum of squares less
+//
+//	gain(i, j) = (S_j - S_i)² / (N_j - N_i),
+//
+// and as the sum of squares does not depend on the partition, the most gain is the least error:
+//
+//	f_a(j) = max_i f_{a-1}(i) + gain(i, j).
+//
+// The best i never decreases with j (the cost is Monge), so a layer takes O(B·log B) by divide and conquer: Grønlund,
+// Larsen, Mathiasen, Nielsen, Schneider, Song, "Fast Exact k-Means, k-Medians and Bregman Divergence Clustering in 1D",
+// arXiv:1701.07204. Deviation: with a level pinned to zero, whose cluster gains nothing, the negative and the positive
+// side are independent, and the levels are shared out between them.
+
+import (
+	"math"
+	"slices"
+)
+
+// defaultBins is the number of bins of the histogram that Best and ForSQNR work on.
+const defaultBins = 4096
+
+// maxBins bounds the memory of the search: 2 bytes for each level and bin.
+const maxBins = 1<<16 - 1
+
+// Optimal returns the k levels (2…256) of least mean square error: the exact optimum among partitions at the edges of a
+// histogram, then Lloyd's iteration over the weights themselves. Half of the bins (0 stands for 4096, at most 65535)
+// have equal width, half equal numbers of the weights that are not zero, so that neither tails nor peaks are coarse; with at least twice as
+// many bins as distinct weights the result is the exact optimum. O(k·bins·log bins) beside the sort. With keepZero one
+// level is exactly zero. Errors as [KMeans].
+func Optimal(src Source, k, bins int, keepZero bool) (Quantizer, Stats, error) {
+	o := KMeansOptions{K: k, Init: Best, KeepZero: keepZero}
+	if err := o.validate(); err != nil {
+		return Quantizer{}, Stats{}, err
+	}
+	if src.Len() == 0 {
+		return nothing()
+	}
+	l, err := newLine(src, sortLimit, keepZero)
+	if err != nil {
+		return Quantizer{}, Stats{}, err
+	}
+	return finish(src, l, newOptimum(l, bins, keepZero).partition(k).lloyd(l, o), o)
+}
+
+// optimum finds the best partition of a line for any number of levels; layers are computed as they are asked for.
+type optimum struct {
+	l        line
+	sides    []*side // all of the line; or what lies below zero, and what lies above it seen from the far end
+	edges    [][]int // of each side: positions in the order of the side
+	keepZero bool
+	total    moments
+}
+
+func newOptimum(l line, bins int, keepZero bool) *optimum {
+	if bins <= 0 {
+		bins = defaultBins
+	}
+	edges := histogramEdges(l, min(bins, maxBins))
+	o := &optimum{l: l, keepZero: keepZero, total: l.prefix(l.len())}
+	if !keepZero {
+		o.addSide(edges, moments{}, 1)
+		o.sides[0].whole = true
+		return o
+	}
+	lo, hi := l.zeros()
+	cut, _ := slices.BinarySearch(edges, lo)
+	left := append(slices.Clone(edges[:cut]), lo)
+	cut, _ = slices.BinarySearch(edges, hi+1)
+	right := append([]int{hi}, edges[cut:]...)
+	slices.Reverse(right)
+	o.addSide(left, moments{}, 1)
+	o.addSide(right, o.total, -1)
+	return o
+}
+
+// addSide adds the prefix sums at edges, counted from start in the direction of sign.
+func (o *optimum) addSide(edges []int, start moments, sign float64) {
+	s := &side{n: make([]float64, len(edges)), s: make([]float64, len(edges))}
+	for i, e := range edges {
+		m := o.l.prefix(e).sub(start)
+		s.n[i], s.s[i] = sign*m.n, sign*m.s
+	}
+	o.sides = append(o.sides, s)
+	o.edges = append(o.edges, edges)
+}
+
+// histogramEdges returns ascending positions, the first 0 and the last the line's length, that never part equal weights.
+func histogramEdges(l line, bins int) []int {
+	n := l.len()
+	edges := []int{0, n}
+	lo, hi := l.value(0), l.value(n-1)
+	zeroLo, zeroHi := l.zeros()
+	edges = append(edges, zeroLo, zeroHi)
+	others := newNonzero(l)
+	half := (bins + 1) / 2
+	for i := range half {
+		edges = append(edges, l.split(lo+(hi-lo)*float64(i)/float64(half)))
+		if others.n > 0 {
+			edges = append(edges, l.split(others.at(i*others.n/half)))
+		}
+	}
+	slices.Sort(edges)
+	return slices.Compact(edges)
+}
+
+// cost returns the least sum of squared errors with k levels.
+func (o *optimum) cost(k int) float64 {
+	if !o.keepZero {
+		return max(0, o.total.ss-o.sides[0].best(k))
+	}
+	a := o.share(k)
+	return max(0, o.total.ss-o.sides[0].best(a)-o.sides[1].best(k-1-a))
+}
+
+// share returns how many of the k-1 levels beside zero go to the left side.
+func (o *optimum) share(k int) int {
+	best, gain := 0, math.Inf(-1)
+	for a := range k {
+		if g := o.sides[0].best(a) + o.sides[1].best(k-1-a); g > gain {
+			best, gain = a, g
+		}
+	}
+	return best
+}
+
+// partition returns the best clusters.
+func (o *optimum) partition(k int) partition {
+	var cuts []int
+	zero := -1
+	if o.keepZero {
+		a := o.share(k)
+		cuts = o.sides[0].cuts(a, o.edges[0])
+		right := o.sides[1].cuts(k-1-a, o.edges[1])
+		slices.Reverse(right)
+		zero = len(cuts) - 1
+		cuts = append(cuts, right...)
+	} else {
+		cuts = o.sides[0].cuts(k, o.edges[0])
+	}
+	p := make(partition, 0, k)
+	for i := range cuts[1:] {
+		if cuts[i] == cuts[i+1] && i != zero {
+			continue
+		}
+		p = append(p, cluster{cuts[i], cuts[i+1], o.l.prefix(cuts[i+1]).sub(o.l.prefix(cuts[i])), i == zero})
+	}
+	return p
+}
+
+// side is a stretch of bins that clusters cover from its begin on; they need not reach its end where that is the zero.
+type side struct {
+	n, s  []float64 // at the edges, counted from the begin
+	gain  []float64 // f_a of the last layer
+	prev  []float64
+	from  [][]uint16 // from[a-1][j]: the best i of f_a(j)
+	most  []float64  // most[a]: the greatest f_a(j)
+	end   []int      // its j
+	whole bool       // clusters must reach the end
+}
+
+// best returns the most gain of up to a clusters.
+func (s *side) best(a int) float64 {
+	if len(s.most) == 0 {
+		s.most, s.end = append(s.most, 0), append(s.end, 0)
+		s.gain, s.prev = make([]float64, len(s.n)), make([]float64, len(s.n))
+		for j := range s.gain[1:] {
+			s.gain[j+1] = math.Inf(-1)
+		}
+	}
+	for len(s.most) <= a {
+		s.gain, s.prev = s.prev, s.gain
+		from := make([]uint16, len(s.n))
+		s.gain[0] = 0
+		s.layer(from, 1, len(s.n), 0, len(s.n)-1)
+		end := len(s.gain) - 1
+		for j, g := range s.gain {
+			if !s.whole && g > s.gain[end] {
+				end = j
+			}
+		}
+		s.from = append(s.from, from)
+		s.most, s.end = append(s.most, s.gain[end]), append(s.end, end)
+	}
+	return s.most[a]
+}
+
+// layer computes gain[lo:hi] given that the best i of all of them is in iLo…iHi.
+func (s *side) layer(from []uint16, lo, hi, iLo, iHi int) {
+	for lo < hi {
+		j := int(uint(lo+hi) >> 1)
+		best, gain := iLo, math.Inf(-1)
+		for i := iLo; i <= min(iHi, j-1); i++ {
+			d := s.s[j] - s.s[i]
+			if g := s.prev[i] + d*d/(s.n[j]-s.n[i]); g > gain {
+				best, gain = i, g
+			}
+		}
+		s.gain[j], from[j] = gain, uint16(best)
+		if s.prev[j] >= gain { // one cluster less does as well where there are fewer bins than clusters
+			s.gain[j], from[j] = s.prev[j], uint16(j)
+		}
+		s.layer(from, lo, j, iLo, best)
+		lo, iLo = j+1, best
+	}
+}
+
+// cuts returns the positions between which a clusters lie: at most a+1, from the begin on.
+func (s *side) cuts(a int, edges []int) []int {
+	s.best(a)
+	j := s.end[a]
+	cuts := []int{edges[j]}
+	for ; a > 0 && j > 0; a-- {
+		j = int(s.from[a-1][j])
+		cuts = append(cuts, edges[j])
+	}
+	slices.Reverse(cuts)
+	return cuts
+}
