@@ -24,28 +24,6 @@ type ExternalError struct {
 	Err      error
 }
 
-// External says where Save puts values.
-type External uint8
-
-const (
-	AsIs     External = iota // external tensors stay external, at their place; the others stay in the model
-	Inline                   // everything goes into the model file
-	Separate                 // initializers of SaveOptions.Threshold bytes or more go into one data file
-)
-
-// SaveOptions tells Save how to write. The zero value writes a model as it was read and refuses to replace a file.
-type SaveOptions struct {
-	Overwrite bool
-	// DataName is the file for external data, beside the model. When AsIs it replaces the recorded location (of
-	// several the second becomes DataName.1, …); when empty the recorded ones stay, and new data goes to the
-	// model's name with ".data" appended.
-	DataName  string
-	External  External
-	Threshold int64 // bytes from which Separate moves an initializer; 0 is 1024
-	// Progress is told the bytes just written, often; an error that it returns ends the save and is returned.
-	Progress func(bytes int64) error
-}
-
 // Problem is a rule of ONNX that a model breaks.
 type Problem struct {
 	Node   string // by name, or operator and position, with the path of its graph; empty if it is not about a node

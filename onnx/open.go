@@ -156,7 +156,7 @@ func (t *Tensor) attach(file *mapped.File) error {
 		return fmt.Errorf("bytes %d to %d are not within the file's %d", x.Offset, x.Offset+length, len(data))
 	}
 	end := x.Offset + length
-	t.values = values{wire: data[x.Offset:end:end], loaded: true, source: file}
+	t.values = values{wire: data[x.Offset:end:end], source: file, at: x.Offset}
 	return nil
 }
 

@@ -33,9 +33,9 @@ type values struct {
 	raw    []byte   // in raw layout, to be put into the field's form when written
 	stream Payload  // likewise, made when written
 	text   [][]byte // string_data
-	loaded bool     // the external file is attached: wire are its bytes
 
-	source *mapped.File // the external file
+	source *mapped.File // the external file that wire is a part of; nil if it is not loaded
+	at     int64        // where in it
 }
 
 // Payload is tensor values in raw layout that are made when they are needed. WriteTo may run more than once and
@@ -154,7 +154,7 @@ func (t *Tensor) rawBytes(size int64) ([]byte, error) {
 	case StorageNone, StorageRaw:
 		return v.wire, nil
 	case StorageExternal:
-		if !v.loaded {
+		if v.source == nil {
 			return nil, t.errorf("values are in the file %q, which is not loaded", t.External.location())
 		}
 		return v.wire, nil
