@@ -57,7 +57,7 @@ func ForSQNR(src Source, minSQNR float64, o FloorOptions) (Quantizer, Stats, err
 	}
 	got := math.Inf(-1)
 	for ; k <= maxLevels; k = next(k) {
-		ko := KMeansOptions{K: k, Init: Best, KeepZero: o.KeepZero, Round: o.Round}
+		ko := KMeansOptions{K: k, Init: InitOptimal, KeepZero: o.KeepZero, Round: o.Round}
 		q, s, err := finish(src, l, best.partition(k).lloyd(l, ko), ko)
 		if err != nil || s.SQNR >= minSQNR {
 			return q, s, err

@@ -10,7 +10,7 @@ package quantize
 //
 // We deviate from the paper in that a cluster that loses all its members does not stay empty but splits the cluster of
 // the greatest error, so that long tails do not waste levels; that KeepZero pins a level to exactly zero; and that the
-// iteration starts from the exact optimum of a histogram where Best asks for it.
+// iteration starts from the exact optimum of a histogram where InitOptimal asks for it.
 
 import (
 	"fmt"
@@ -24,10 +24,10 @@ type Init uint8
 
 // The ways of Deep Compression, section 3.2, and the optimum of [Optimal].
 const (
-	Linear  Init = iota // evenly spaced from the least to the greatest weight
-	Density             // evenly spaced in the cumulative distribution of the weights that are not zero
-	Random              // k weights that are not zero, drawn at random without repetition where there are so many
-	Best                // the optimum on a histogram of 4096 bins
+	InitLinear  Init = iota // evenly spaced from the least to the greatest weight
+	InitDensity             // evenly spaced in the cumulative distribution of the weights that are not zero
+	InitRandom              // k weights that are not zero, drawn at random without repetition where there are so many
+	InitOptimal             // the optimum on a histogram of 4096 bins
 )
 
 var initNames = [...]string{"linear", "density", "random", "optimal"}
@@ -51,10 +51,10 @@ func ParseInit(s string) (Init, error) {
 // KMeansOptions says how [KMeans] works; the zero value, with K set, is the paper's.
 type KMeansOptions struct {
 	K          int        // levels, 2…256
-	Init       Init       // Linear where not set
+	Init       Init       // InitLinear where not set
 	KeepZero   bool       // one level is exactly zero, whatever the weights are
 	Iterations int        // at most; 0 stands for 300
-	Rand       *rand.Rand // needed by Random only
+	Rand       *rand.Rand // needed by InitRandom only
 	Round      Round      // rounds the codebook
 }
 
@@ -70,7 +70,7 @@ func (o KMeansOptions) validate() error {
 		return fmt.Errorf("quantize: %d levels: k-means takes %d to %d", o.K, minLevels, maxLevels)
 	case int(o.Init) >= len(initNames):
 		return fmt.Errorf("quantize: no initialisation %v; there are %q", o.Init, initNames)
-	case o.Init == Random && o.Rand == nil:
+	case o.Init == InitRandom && o.Rand == nil:
 		return fmt.Errorf("quantize: random initialisation needs a source of random numbers")
 	case o.Iterations < 0:
 		return fmt.Errorf("quantize: %d iterations asked for", o.Iterations)
@@ -94,7 +94,7 @@ func KMeans(src Source, o KMeansOptions) (Quantizer, Stats, error) {
 		return Quantizer{}, Stats{}, err
 	}
 	var first partition
-	if o.Init == Best {
+	if o.Init == InitOptimal {
 		first = newOptimum(l, defaultBins, o.KeepZero).partition(o.K)
 	} else {
 		first = startAt(l, o)
@@ -136,9 +136,9 @@ func startAt(l line, o KMeansOptions) partition {
 		c[i] = lo + (hi-lo)*float64(i)/float64(o.K-1)
 		switch {
 		case others.n == 0:
-		case o.Init == Density:
+		case o.Init == InitDensity:
 			c[i] = others.at((2*i + 1) * others.n / (2 * o.K))
-		case o.Init == Random:
+		case o.Init == InitRandom:
 			c[i] = others.at(o.Rand.IntN(others.n))
 			for try := 0; try < 16 && slices.Contains(c[:i], c[i]); try++ {
 				c[i] = others.at(o.Rand.IntN(others.n))

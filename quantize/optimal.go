@@ -19,7 +19,7 @@ import (
 	"slices"
 )
 
-// defaultBins is the number of bins of the histogram that Best and ForSQNR work on.
+// defaultBins is the number of bins of the histogram that InitOptimal and ForSQNR work on.
 const defaultBins = 4096
 
 // maxBins bounds the memory of the search: 2 bytes for each level and bin.
@@ -31,7 +31,7 @@ const maxBins = 1<<16 - 1
 // many bins as distinct weights the result is the exact optimum. O(k·bins·log bins) beside the sort. With keepZero one
 // level is exactly zero. Errors as [KMeans].
 func Optimal(src Source, k, bins int, keepZero bool) (Quantizer, Stats, error) {
-	o := KMeansOptions{K: k, Init: Best, KeepZero: keepZero}
+	o := KMeansOptions{K: k, Init: InitOptimal, KeepZero: keepZero}
 	if err := o.validate(); err != nil {
 		return Quantizer{}, Stats{}, err
 	}
