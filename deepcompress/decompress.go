@@ -3,10 +3,51 @@ package deepcompress
 import (
 	"context"
 
+	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/mapped"
 )
 
-// Decompress restores the ONNX model of an archive.
+// Decompress restores the ONNX model of an archive. External data of the original goes to a file beside the output, named
+// after it with ".data" appended. Tensors are decoded while they are written, in parallel and in bounded memory.
 func Decompress(ctx context.Context, c DecompressConfig, ev job.Events) (*DecompressResult, error) {
-	return nil, c.Validate()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if ev == nil {
+		ev = job.Discard
+	}
+	timer := job.Start(DecompressSchema, 0, c.Threads)
+	result := &DecompressResult{}
+	if err := mapped.Guard(func() error { return decompress(ctx, c, ev, result) }); err != nil {
+		return nil, explain(err)
+	}
+	timer.Fill(&result.Common)
+	return result, nil
+}
+
+func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *DecompressResult) (err error) {
+	result.Command = c.Command
+	if result.Input, err = job.HashFile(ctx, c.Input); err != nil {
+		return err
+	}
+	r, err := archive.Open(c.Input)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sizes, err := r.Sizes()
+	if err != nil {
+		return err
+	}
+	result.Format, result.Provenance, result.Tensors = r.Version(), r.Provenance(), len(sizes.Tensors)
+	for _, t := range sizes.Tensors {
+		result.Weights += t.Weights
+	}
+	files, err := save(ctx, r, c.OutputPath(), c, ev)
+	if err != nil {
+		return err
+	}
+	result.Output, err = job.HashFile(ctx, files[0], files[1:]...)
+	return err
 }

@@ -36,6 +36,7 @@ type Plan struct {
 // must agree.
 type Rule struct {
 	Tensor   string     `yaml:"tensor,omitempty" doc:"the tensor with exactly this name"`
+	Graph    string     `yaml:"graph,omitempty" doc:"tensors of this graph or function"`
 	Name     string     `yaml:"name,omitempty" doc:"tensors whose name matches this glob or /regular expression/"`
 	Node     string     `yaml:"node,omitempty" doc:"tensors used by a node whose name matches"`
 	Op       StringList `yaml:"op,omitempty,flow" doc:"tensors used by an operator of one of these types"`
@@ -47,6 +48,7 @@ type Rule struct {
 	Levels int        `yaml:"levels,omitempty" doc:"number of levels of kmeans, 2 to 256"`
 	SQNR   float64    `yaml:"sqnr,omitempty" doc:"floor of the signal-to-quantisation-noise ratio in dB; the fewest levels that hold it"`
 	Step   float64    `yaml:"step,omitempty" doc:"distance of two levels of a grid"`
+	Dead   float64    `yaml:"dead-zone,omitempty" doc:"uniform: a code begins at (n-1/2+dead-zone) steps: more zeros, fewer bytes; 0 to 1/2"`
 	Init   string     `yaml:"init,omitempty" doc:"kmeans: linear, density, random or optimal"`
 	Group  Group      `yaml:"group,omitempty" doc:"weights that share levels: tensor, channel (same first index) or a number"`
 	Prune  *PruneRule `yaml:"prune,omitempty,flow" doc:"set small weights to zero first"`
@@ -225,8 +227,8 @@ func (r *Rule) check() (errs []error) {
 		if r.Keep != "lossless" {
 			add("keep: %q must be lossless", r.Keep)
 		}
-		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Step != 0 || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
-			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, step, init, group, prune or coder")
+		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Step != 0 || r.Dead != 0 || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
+			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, step, dead-zone, init, group, prune or coder")
 		}
 		return errs
 	}
@@ -276,6 +278,12 @@ func (r *Rule) checkMethod() (errs []error) {
 	}
 	if r.Step != 0 && r.Method != "uniform" {
 		add("step: only method uniform has a step")
+	}
+	if !(r.Dead >= 0 && r.Dead <= 0.5) {
+		add("dead-zone: %v is out of range, it must be 0 to 0.5", r.Dead)
+	}
+	if r.Dead != 0 && r.Method == "kmeans" {
+		add("dead-zone: kmeans has none")
 	}
 	switch r.Init {
 	case "", "linear", "density", "random", "optimal":

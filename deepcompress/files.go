@@ -1,0 +1,113 @@
+package deepcompress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/effml/effml/archive"
+	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/onnx"
+)
+
+// openModel maps a model and refuses an invalid one.
+func openModel(path string) (*onnx.File, error) {
+	f, err := onnx.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := modelfile.Checked(path, f.Model); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// explain gives err the type that tells the exit code.
+func explain(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return modelfile.Explain(err)
+}
+
+func ignoreCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// verifyArchive decodes everything in the archive at path.
+func verifyArchive(ctx context.Context, path string, threads int, ev job.Events) error {
+	r, err := archive.Open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	damage, err := verifyAll(ctx, r, threads, ev)
+	if err != nil {
+		return err
+	}
+	if len(damage) > 0 {
+		return damage[0].Err
+	}
+	return nil
+}
+
+func verifyAll(ctx context.Context, r *archive.Reader, threads int, ev job.Events) ([]archive.Damage, error) {
+	m, err := r.Model()
+	if err != nil {
+		return nil, err
+	}
+	var total int64
+	for _, ref := range m.Tensors() {
+		total += ref.Size()
+	}
+	ev.Stage("verify", total, "B")
+	return r.Verify(ctx, threads, ev.Advance)
+}
+
+// restore writes the model that the archive at path holds, and returns the files written, the model first.
+func restore(ctx context.Context, path, output string, c DecompressConfig, ev job.Events) ([]string, error) {
+	r, err := archive.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return save(ctx, r, output, c, ev)
+}
+
+func save(ctx context.Context, r *archive.Reader, output string, c DecompressConfig, ev job.Events) ([]string, error) {
+	m, err := r.Model()
+	if err != nil {
+		return nil, err
+	}
+	locations := map[string]bool{}
+	var total int64
+	for _, ref := range m.Tensors() {
+		total += ref.Size()
+		if ref.Storage == onnx.StorageExternal && ref.External != nil {
+			locations[ref.External.Location] = true
+		}
+	}
+	o := onnx.SaveOptions{Overwrite: c.Force, Progress: func(n int64) error {
+		ev.Advance(n)
+		return ctx.Err()
+	}}
+	switch {
+	case c.Inline:
+		o.External = onnx.Inline
+	case len(locations) > 0:
+		// A new name for a new model: the data of the original may lie in the same folder.
+		o.DataName = filepath.Base(output) + ".data"
+	}
+	ev.Stage("write", total, "B")
+	files, err := onnx.Save(output, m, o)
+	if err != nil {
+		return nil, fmt.Errorf("deepcompress: write %s: %w", output, err)
+	}
+	return files, nil
+}

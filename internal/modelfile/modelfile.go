@@ -1,0 +1,162 @@
+// Package modelfile opens .onnx and .effml files alike, and turns the errors of the packages below into those of
+// package job.
+package modelfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/effml/effml/archive"
+	"github.com/effml/effml/internal/atomicfile"
+	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/onnx"
+)
+
+// Kinds of model files.
+const (
+	ONNX  = "onnx"
+	EFFML = "effml"
+)
+
+// File is an open model. Of an archive the values are decoded when they are asked for.
+type File struct {
+	Kind    string
+	Model   *onnx.Model
+	Files   []onnx.FileInfo // the file itself, then external data
+	Archive *archive.Reader // nil for ONNX
+
+	onnx *onnx.File
+}
+
+// Open opens the model at path, whichever kind it is: an archive is known by its first bytes or its name.
+func Open(path string) (*File, error) {
+	is, err := isArchive(path)
+	if err != nil {
+		return nil, err
+	}
+	if !is {
+		f, err := onnx.Open(path)
+		if err != nil {
+			return nil, Explain(err)
+		}
+		return &File{Kind: ONNX, Model: f.Model, Files: f.Files, onnx: f}, nil
+	}
+	r, err := archive.Open(path)
+	if err != nil {
+		return nil, Explain(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	m, err := r.Model()
+	if err != nil {
+		r.Close()
+		return nil, Explain(err)
+	}
+	return &File{Kind: EFFML, Model: m, Files: []onnx.FileInfo{{Path: path, Bytes: info.Size()}}, Archive: r}, nil
+}
+
+func isArchive(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	head := make([]byte, 6)
+	n, _ := f.Read(head) // what cannot be read is for the opener to report
+	if n == 0 {
+		return strings.HasSuffix(strings.ToLower(path), ".effml"), nil
+	}
+	return bytes.HasPrefix(head[:n], []byte("\x89EFFML")[:n]) && n > 1 || strings.HasSuffix(strings.ToLower(path), ".effml"), nil
+}
+
+// Close ends the use of the model.
+func (f *File) Close() error {
+	if f.Archive != nil {
+		return f.Archive.Close()
+	}
+	return f.onnx.Close()
+}
+
+// Release lets mapped memory of a tensor go, where there is any.
+func (f *File) Release(t *onnx.Tensor) {
+	if f.onnx != nil {
+		f.onnx.Release(t)
+	}
+}
+
+// Describe hashes the files of the model.
+func (f *File) Describe(ctx context.Context) (*job.File, error) { return Describe(ctx, f.Files) }
+
+// Describe hashes files, the model first.
+func Describe(ctx context.Context, files []onnx.FileInfo) (*job.File, error) {
+	var others []string
+	for _, o := range files[1:] {
+		others = append(others, o.Path)
+	}
+	return job.HashFile(ctx, files[0].Path, others...)
+}
+
+// Explain gives an error of package onnx, archive or atomicfile the type by which a command tells its exit code.
+func Explain(err error) error {
+	var format *onnx.FormatError
+	var external *onnx.ExternalError
+	var values *onnx.ValuesError
+	var corrupt *archive.CorruptError
+	var foreign *archive.NotArchiveError
+	var version *archive.VersionError
+	var limit *archive.LimitError
+	var exists *atomicfile.ExistsError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exists):
+		return &job.UsageError{Err: fmt.Errorf("%w; --force overwrites it", err)}
+	case errors.As(err, &corrupt), errors.As(err, &foreign), errors.As(err, &limit):
+		return &job.VerifyError{Err: err}
+	case errors.As(err, &format), errors.As(err, &values), errors.As(err, &version):
+		return &job.ModelError{Err: err}
+	case errors.As(err, &external):
+		return &job.ModelError{Err: err}
+	}
+	return err
+}
+
+// Checked reports all rules of ONNX that a model breaks, as a [*job.ModelError].
+func Checked(path string, m *onnx.Model) error {
+	problems := onnx.Check(m)
+	if len(problems) == 0 {
+		return nil
+	}
+	const most = 20
+	var b strings.Builder
+	for i, p := range problems {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(problems)-most)
+			break
+		}
+		b.WriteString("\n  " + Text(p))
+	}
+	return &job.ModelError{Err: fmt.Errorf("%s is not a valid model, %d problems:%s", path, len(problems), b.String())}
+}
+
+// Text writes a problem in one line.
+func Text(p onnx.Problem) string {
+	var at []string
+	if p.Node != "" {
+		at = append(at, "node "+p.Node)
+	}
+	if p.Tensor != "" {
+		at = append(at, fmt.Sprintf("tensor %q", p.Tensor))
+	}
+	if at == nil {
+		return p.Msg
+	}
+	return strings.Join(at, ", ") + ": " + p.Msg
+}
