@@ -58,7 +58,7 @@ type Parts interface {
 }
 
 // Coders returns all coders in the order of their IDs.
-func Coders() []Coder { return []Coder{fixedCoder{}, huffmanCoder{}, contextCoder{}} }
+func Coders() []Coder { return []Coder{fixedCoder{}, huffmanCoder{}, relativeCoder{}, contextCoder{}} }
 
 // ByName returns the coder with that name.
 func ByName(name string) (Coder, error) {

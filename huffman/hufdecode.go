@@ -189,11 +189,7 @@ func (huffmanCoder) Name() string { return "huffman" }
 func (huffmanCoder) ID() byte     { return 1 }
 
 func (huffmanCoder) Encode(dst []byte, sym []int32, _ []int, p Params) ([]byte, error) {
-	a, b, err := extent(sym, p.Min, p.Max)
-	if err != nil {
-		return dst, err
-	}
-	return appendHuffman(dst, sym, p.Min, p.Max, a, b), nil
+	return appendHuffman(dst, sym, p.Min, p.Max)
 }
 
 func (huffmanCoder) Decode(dst []int32, src []byte, _ []int, p Params) error {

@@ -43,15 +43,16 @@ const maxAlphabet = 1 << 16
 // beyond a fixed width. A symbol outside the range is an error of the program:
 // AppendHuffman panics with a *RangeError.
 func AppendHuffman[T Symbol](dst []byte, sym []T, lo, hi T) []byte {
-	a, b, err := extent(sym, lo, hi)
+	dst, err := appendHuffman(dst, sym, lo, hi)
 	if err != nil {
 		panic(err)
 	}
-	return appendHuffman(dst, sym, lo, hi, a, b)
+	return dst
 }
 
-// extent returns the least and the greatest symbol.
-func extent[T Symbol](sym []T, lo, hi T) (a, b T, err error) {
+// extent returns the least and the greatest symbol, by way of counts if symbols
+// are bytes.
+func extent[T Symbol](sym []T, lo, hi T, counts *byteCounts) (a, b T, err error) {
 	p := Params{int32(lo), int32(hi)}
 	if lo > hi {
 		return lo, hi, &RangeError{Index: -1, Params: p}
@@ -59,9 +60,18 @@ func extent[T Symbol](sym []T, lo, hi T) (a, b T, err error) {
 	if len(sym) == 0 {
 		return lo, lo, nil
 	}
-	a, b = sym[0], sym[0]
-	for _, s := range sym {
-		a, b = min(a, s), max(b, s)
+	if tokens, ok := any(sym).([]byte); ok {
+		counts.add(tokens)
+		first, last := counts.bounds()
+		a, b = T(first), T(last)
+	} else {
+		a, b = sym[0], sym[0]
+		c, d := a, b // two of each, as a comparison waits for the one before
+		for i := 0; i+1 < len(sym); i += 2 {
+			a, b = min(a, sym[i]), max(b, sym[i])
+			c, d = min(c, sym[i+1]), max(d, sym[i+1])
+		}
+		a, b = min(a, c, sym[len(sym)-1]), max(b, d, sym[len(sym)-1])
 	}
 	if a < lo || b > hi {
 		i := slices.IndexFunc(sym, func(s T) bool { return s < lo || s > hi })
@@ -70,23 +80,26 @@ func extent[T Symbol](sym []T, lo, hi T) (a, b T, err error) {
 	return a, b, nil
 }
 
-// appendHuffman is AppendHuffman for symbols that lie in a…b inside lo…hi.
-func appendHuffman[T Symbol](dst []byte, sym []T, lo, hi, a, b T) []byte {
-	if len(sym) == 0 || lo == hi {
-		return dst
+// appendHuffman is AppendHuffman but for the panic.
+func appendHuffman[T Symbol](dst []byte, sym []T, lo, hi T) ([]byte, error) {
+	var counts byteCounts
+	a, b, err := extent(sym, lo, hi, &counts)
+	if err != nil || len(sym) == 0 || lo == hi {
+		return dst, err
 	}
 	width := fixedWidth(Params{int32(lo), int32(hi)}.levels())
 	w := &bitWriter{buf: dst}
 	if a == b {
 		w.put(formConstant, 2)
 		putFixed(w, sym[:1], lo, width)
-		return w.finish()
+		return w.finish(), nil
 	}
 	best := plan{bits: 2 + len(sym)*int(width)}
 	base := uint32(int32(a) - int32(lo))
 	span := uint32(int32(b) - int32(a))
 	if span < 256 {
-		best = planBytes(byteTokens(sym, a), base, best)
+		tokens, off := byteTokens(sym, a, &counts)
+		best = planBytes(tokens, off, &counts, base, best)
 	} else {
 		if span < maxAlphabet {
 			best = planWide(sym, a, base, best)
@@ -96,11 +109,11 @@ func appendHuffman[T Symbol](dst []byte, sym []T, lo, hi, a, b T) []byte {
 	if best.write == nil {
 		w.put(formRaw, 2)
 		putFixed(w, sym, lo, width)
-		return w.finish()
+		return w.finish(), nil
 	}
 	w.buf = slices.Grow(w.buf, best.bits/8+16)
 	best.write(w)
-	return w.finish()
+	return w.finish(), nil
 }
 
 // plan is a way to write a payload.
@@ -109,26 +122,26 @@ type plan struct {
 	write func(*bitWriter)
 }
 
-// byteTokens returns sym − a, of which none exceeds 255.
-func byteTokens[T Symbol](sym []T, a T) []byte {
-	tokens := make([]byte, len(sym))
+// byteTokens returns off + sym − a, of which none exceeds 255: sym itself where
+// its type allows, which counts has counted then, and will have else.
+func byteTokens[T Symbol](sym []T, a T, counts *byteCounts) (tokens []byte, off byte) {
+	if b, ok := any(sym).([]byte); ok {
+		return b, byte(a)
+	}
+	tokens = make([]byte, len(sym))
 	for i, s := range sym {
 		tokens[i] = byte(s - a)
 	}
-	return tokens
+	counts.add(tokens)
+	return tokens, 0
 }
 
-// planBytes plans the forms for tokens of one byte, which begin base above the
-// range, and returns the best of them and of other.
-func planBytes(tokens []byte, base uint32, other plan) plan {
+// planBytes plans the forms for tokens of one byte, of which off, the least,
+// stands for the symbol base above the range. It returns the best of them and of
+// other.
+func planBytes(tokens []byte, off byte, counts *byteCounts, base uint32, other plan) plan {
 	n, log := len(tokens), logStreams(len(tokens))
-	var hist [4][256]uint32
-	countParts(&hist, tokens)
-	var counts [256]uint32
-	for i := range counts {
-		counts[i] = hist[0][i] + hist[1][i] + hist[2][i] + hist[3][i]
-	}
-	code, body := newPrefixCode(counts[:])
+	code, body := newPrefixCode(counts.all[off:])
 	head := 4 + gammaBits(uint64(base)) + lengthsBits(n, log)
 	table := code.putBits()
 	direct := plan{bits: head + table + int(body)}
@@ -136,25 +149,24 @@ func planBytes(tokens []byte, base uint32, other plan) plan {
 		w.put(formDirect|uint64(log)<<2, 4)
 		w.putGamma(uint64(base))
 		code.put(w)
-		var words [256]uint32
-		code.codewords(words[:])
-		if log > 0 {
-			var lengths [3]uint64
-			for i := range lengths {
-				for s, n := range hist[i] {
-					lengths[i] += uint64(n) * uint64(words[s]>>16)
-				}
+		words := make([]uint32, 256)
+		code.codewords(words[off:])
+		lengths := make([]uint64, 1<<log-1)
+		for i := range lengths {
+			for s, n := range counts.quarter[i] {
+				lengths[i] += uint64(n) * uint64(words[s]>>16)
 			}
-			putLengths(w, lengths[:])
 		}
-		putTokens(w, tokens, &words)
+		putLengths(w, lengths)
+		putTokens(w, tokens, words)
 	}
 	// Two symbols share a codeword where one codeword each wastes more than
-	// 1/256 and than the larger table would cost.
+	// 1/100 and than the larger table would cost: the trial and the decoder,
+	// which meets codewords longer than its table more often, are slower.
 	levels := int(code.sym[len(code.sym)-1]) + 1
-	waste := float64(body) - entropy(counts[:])
-	if levels <= maxPairLevels && waste > max(float64(body)/256, float64(len(code.sym)*len(code.sym))) {
-		other = planPairs(tokens, base, levels, other)
+	waste := float64(body) - entropy(counts.all[:])
+	if levels <= maxPairLevels && waste > max(float64(body)/100, float64(len(code.sym)*len(code.sym))) {
+		other = planPairs(tokens, off, base, levels, other)
 	}
 	if direct.bits < other.bits {
 		return direct
@@ -162,60 +174,88 @@ func planBytes(tokens []byte, base uint32, other plan) plan {
 	return other
 }
 
-// countParts counts the tokens of each quarter.
-func countParts(hist *[4][256]uint32, tokens []byte) {
+// byteCounts says how often each byte occurs in each quarter of the tokens (see
+// part) and in all.
+type byteCounts struct {
+	quarter [4][256]uint32
+	all     [256]uint32
+}
+
+// add counts tokens. Four counters for equal tokens keep one that repeats from
+// waiting for itself.
+func (c *byteCounts) add(tokens []byte) {
 	var quarter [4][]byte
 	for i := range quarter {
 		first, end := part(len(tokens), i, 2)
 		quarter[i] = tokens[first:end]
 	}
-	// Four counters for equal tokens keep a repeated one from waiting for itself.
 	last := quarter[3]
-	a, b, c := quarter[0][:len(last)], quarter[1][:len(last)], quarter[2][:len(last)]
+	x, y, z := quarter[0][:len(last)], quarter[1][:len(last)], quarter[2][:len(last)]
 	for i, t := range last {
-		hist[0][a[i]]++
-		hist[1][b[i]]++
-		hist[2][c[i]]++
-		hist[3][t]++
+		c.quarter[0][x[i]]++
+		c.quarter[1][y[i]]++
+		c.quarter[2][z[i]]++
+		c.quarter[3][t]++
 	}
 	for i, q := range quarter[:3] {
 		for _, t := range q[len(last):] {
-			hist[i][t]++
+			c.quarter[i][t]++
 		}
 	}
+	for i := range c.all {
+		c.all[i] = c.quarter[0][i] + c.quarter[1][i] + c.quarter[2][i] + c.quarter[3][i]
+	}
+}
+
+// bounds returns the least and the greatest byte that was counted.
+func (c *byteCounts) bounds() (a, b byte) {
+	for c.all[a] == 0 {
+		a++
+	}
+	for b = 255; c.all[b] == 0; {
+		b--
+	}
+	return a, b
 }
 
 // entropy returns the zero-order entropy in bits of all that was counted.
 func entropy(counts []uint32) float64 {
 	var total, sum float64
 	for _, n := range counts {
-		if n > 0 {
-			total += float64(n)
-			sum += float64(n) * math.Log2(float64(n))
-		}
+		total += float64(n)
+		sum += xlog2(float64(n))
 	}
-	if total == 0 {
+	return xlog2(total) - sum
+}
+
+// xlog2 returns x·log₂x, 0 for 0.
+func xlog2(x float64) float64 {
+	if x == 0 {
 		return 0
 	}
-	return total*math.Log2(total) - sum
+	return x * math.Log2(x)
 }
 
 // maxPairLevels bounds the alphabet of pairs to 4096.
 const maxPairLevels = 64
 
-// planPairs plans a codeword for every two tokens, each below levels ≤ 64. An
-// odd last token follows raw.
+// planPairs plans a codeword for every two tokens, each below off + levels,
+// levels ≤ 64. An odd last token follows raw.
 //
 // After the form: γ of the first token, levels−1 (6 bits), table of the pairs
 // first·levels + second − (the least such number), γ of that number, streams.
-func planPairs(tokens []byte, base uint32, levels int, other plan) plan {
+func planPairs(tokens []byte, off byte, base uint32, levels int, other plan) plan {
 	n := len(tokens) / 2
 	pairs := make([]uint16, n)
-	counts := make([]uint32, levels*levels)
+	counts, odd := make([]uint32, levels*levels), make([]uint32, levels*levels)
 	for i := range pairs {
-		p := uint16(tokens[2*i])*uint16(levels) + uint16(tokens[2*i+1])
+		p := uint16(tokens[2*i]-off)*uint16(levels) + uint16(tokens[2*i+1]-off)
 		pairs[i] = p
+		counts, odd = odd, counts // the commonest pair does not wait for itself
 		counts[p]++
+	}
+	for p, n := range odd {
+		counts[p] += n
 	}
 	least := slices.IndexFunc(counts, func(n uint32) bool { return n > 0 })
 	if counts[least] == uint32(n) {
@@ -235,9 +275,9 @@ func planPairs(tokens []byte, base uint32, levels int, other plan) plan {
 		code.put(w)
 		words := make([]uint32, len(counts))
 		code.codewords(words[least:])
-		putWideStreams(w, pairs, words, log)
+		putStreams(w, pairs, words, log)
 		if len(tokens)&1 > 0 {
-			w.put(uint64(tokens[len(tokens)-1]), fixedWidth(uint64(levels)))
+			w.put(uint64(tokens[len(tokens)-1]-off), fixedWidth(uint64(levels)))
 		}
 	}
 	return p
@@ -273,7 +313,7 @@ func planWide[T Symbol](sym []T, a T, base uint32, other plan) plan {
 		code.put(w)
 		words := make([]uint32, maxAlphabet)
 		code.codewords(words)
-		putWideStreams(w, tokens, words, log)
+		putStreams(w, tokens, words, log)
 	}
 	return p
 }
@@ -373,12 +413,12 @@ func planSplit[T Symbol](sym []T, lo, hi T, other plan) plan {
 			code.put(w)
 			words := make([]uint32, 256)
 			code.codewords(words[least:])
-			tokens := make([]uint16, n)
+			tokens := make([]byte, n)
 			for i, v := range sym {
 				token, _ := s.token(f.value(int64(v)))
-				tokens[i] = uint16(token)
+				tokens[i] = byte(token)
 			}
-			putWideStreams(w, tokens, words, log)
+			putStreams(w, tokens, words, log)
 			for _, v := range sym {
 				u := f.value(int64(v))
 				_, extra := s.token(u)

@@ -91,7 +91,7 @@ func cases() map[string][]int32 {
 	return c
 }
 
-func bounds(sym []int32) Params {
+func limits(sym []int32) Params {
 	if len(sym) == 0 {
 		return Params{-1, 1}
 	}
@@ -101,7 +101,7 @@ func bounds(sym []int32) Params {
 func TestAppendHuffmanRoundTrip(t *testing.T) {
 	for name, sym := range cases() {
 		t.Run(name, func(t *testing.T) {
-			p := bounds(sym)
+			p := limits(sym)
 			for _, q := range []Params{p, {min(p.Min, -77), max(p.Max, 300)}, {math.MinInt32, math.MaxInt32}} {
 				b := AppendHuffman([]byte("head"), sym, q.Min, q.Max)
 				if string(b[:4]) != "head" {

@@ -51,9 +51,9 @@ func lengthsBits(n int, logStreams uint) int {
 	return 6 + (1<<logStreams-1)*int(fixedWidth(uint64(n)*maxCodeLen))
 }
 
-// putTokens writes the codewords of bytes. The bits that follow in total must
+// putTokens writes the codewords of tokens. The bits that follow in total must
 // be known to the caller, who reserves space for them and 8 bytes more.
-func putTokens(w *bitWriter, tokens []byte, words *[256]uint32) {
+func putTokens[U uint8 | uint16](w *bitWriter, tokens []U, words []uint32) {
 	p := len(w.buf)
 	out := w.buf[:cap(w.buf)]
 	acc, n := w.acc, w.n
@@ -82,20 +82,25 @@ func putTokens(w *bitWriter, tokens []byte, words *[256]uint32) {
 	}
 }
 
-// putWideStreams writes the lengths of the streams, then the streams.
-func putWideStreams(w *bitWriter, tokens []uint16, words []uint32, log uint) {
+// putStreams writes the lengths of the streams, then the streams; space as for
+// putTokens.
+func putStreams[U uint8 | uint16](w *bitWriter, tokens []U, words []uint32, log uint) {
 	lengths := make([]uint64, 1<<log-1)
 	for i := range lengths {
 		first, end := part(len(tokens), i, log)
-		for _, t := range tokens[first:end] {
-			lengths[i] += uint64(words[t] >> 16)
+		var even, odd uint32 // of at most 2²⁶ tokens, see logStreams
+		tokens := tokens[first:end]
+		for ; len(tokens) >= 2; tokens = tokens[2:] {
+			even += words[tokens[0]] >> 16
+			odd += words[tokens[1]] >> 16
 		}
+		for _, t := range tokens {
+			odd += words[t] >> 16
+		}
+		lengths[i] = uint64(even) + uint64(odd)
 	}
 	putLengths(w, lengths)
-	for _, t := range tokens {
-		e := words[t]
-		w.put(uint64(uint16(e)), uint(e>>16))
-	}
+	putTokens(w, tokens, words)
 }
 
 const toldByItself = -1
