@@ -11,6 +11,28 @@ import (
 	"github.com/effml/effml/internal/mapped"
 )
 
+// File is a model whose values are views of memory-mapped files. The model must not be used after Close.
+type File struct {
+	Model *Model
+	Path  string
+	Files []FileInfo // the .onnx file, then the external ones in the order of their first use
+
+	maps []*mapped.File
+}
+
+// FileInfo is a file that a model was read from.
+type FileInfo struct {
+	Path  string
+	Bytes int64
+}
+
+// ExternalError says which tensor's external data cannot be had, and why.
+type ExternalError struct {
+	Tensor   string
+	Location string // as the model has it
+	Err      error
+}
+
 func (e *ExternalError) Error() string {
 	return fmt.Sprintf("onnx: tensor %q: external data %q: %v", e.Tensor, e.Location, e.Err)
 }
@@ -156,7 +178,7 @@ func (t *Tensor) attach(file *mapped.File) error {
 		return fmt.Errorf("bytes %d to %d are not within the file's %d", x.Offset, x.Offset+length, len(data))
 	}
 	end := x.Offset + length
-	t.values = values{wire: data[x.Offset:end:end], source: file, at: x.Offset}
+	t.values = values{wire: data[x.Offset:end:end], from: StorageExternal, source: file, at: x.Offset}
 	return nil
 }
 

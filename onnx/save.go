@@ -141,8 +141,12 @@ func (s *saver) move() error {
 		if t.Storage != StorageExternal {
 			continue
 		}
-		if t.values.raw == nil && t.values.stream == nil && t.values.source == nil {
-			return t.errorf("its values are in the file %q, which is not loaded", t.External.location())
+		if v := &t.values; v.raw == nil && v.stream == nil && v.source == nil {
+			raw, err := t.Bytes() // an error if they are in a file that is not loaded
+			if err != nil {
+				return err
+			}
+			t.values = values{raw: raw}
 		}
 		if s.o.External != AsIs {
 			t.Storage, t.External, t.other = StorageRaw, nil, nil

@@ -29,7 +29,8 @@ type Tensor struct {
 
 // values are a tensor's values, in one of four forms.
 type values struct {
-	wire   []byte   // as in the field: raw bytes, or the contents of a packed repeated field
+	wire   []byte // as in the field from: raw bytes, or the contents of a packed repeated field
+	from   Storage
 	raw    []byte   // in raw layout, to be put into the field's form when written
 	stream Payload  // likewise, made when written
 	text   [][]byte // string_data
@@ -150,7 +151,7 @@ func (t *Tensor) rawBytes(size int64) ([]byte, error) {
 		_, err := v.stream.WriteTo(&b)
 		return b.Bytes(), err
 	}
-	switch t.Storage {
+	switch v.from {
 	case StorageNone, StorageRaw:
 		return v.wire, nil
 	case StorageExternal:
@@ -159,8 +160,8 @@ func (t *Tensor) rawBytes(size int64) ([]byte, error) {
 		}
 		return v.wire, nil
 	}
-	if t.Storage != t.DataType.TypedStorage() {
-		return nil, t.errorf("values of type %s are stored in %s", t.DataType, t.Storage)
+	if v.from != t.DataType.TypedStorage() {
+		return nil, t.errorf("values of type %s are stored in %s", t.DataType, v.from)
 	}
 	return decodeTyped(t, v.wire, size)
 }

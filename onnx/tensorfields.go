@@ -71,12 +71,12 @@ func (t *Tensor) fill(w *tensorFields) error {
 			t.Storage, t.values = s, values{text: w.StringData}
 		} else if b := w.blob(s); b != nil && !b.empty() {
 			used++
-			t.Storage, t.values = s, values{wire: b.data}
+			t.Storage, t.values = s, values{wire: b.data, from: s}
 		}
 	}
 	if w.DataLocation == 1 {
 		used++
-		t.Storage, t.values = StorageExternal, values{}
+		t.Storage, t.values = StorageExternal, values{from: StorageExternal}
 	}
 	if used > 1 || w.DataLocation < 0 || w.DataLocation > 1 {
 		other := *w
@@ -122,22 +122,26 @@ func (t *Tensor) fields() (*tensorFields, error) {
 func (t *Tensor) fillBlob(b *blob) error {
 	b.present = true
 	v := &t.values
-	if v.raw == nil && v.stream == nil {
+	if v.raw == nil && v.stream == nil && v.from == t.Storage {
 		b.data = v.wire
 		return nil
 	}
 	if t.Storage != StorageRaw && t.Storage != t.DataType.TypedStorage() {
 		return t.errorf("values of type %s cannot be stored in %s", t.DataType, t.Storage)
 	}
-	if t.Storage == StorageRaw || t.Storage == StorageFloat || t.Storage == StorageDouble {
-		b.data, b.stream = v.raw, v.stream
+	plain := t.Storage == StorageRaw || t.Storage == StorageFloat || t.Storage == StorageDouble
+	if plain && v.stream != nil {
+		b.stream = v.stream
 		return nil
 	}
 	raw, err := t.Bytes()
 	if err != nil {
 		return err
 	}
-	b.data = encodeTyped(t.DataType, raw)
+	b.data = raw
+	if !plain {
+		b.data = encodeTyped(t.DataType, raw)
+	}
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 // decodeTyped turns the contents of a typed field into raw layout; size bounds the result, so that a long field of
 // short numbers cannot take more memory than the shape asks for.
 func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
-	if t.Storage == StorageFloat || t.Storage == StorageDouble {
+	if t.values.from == StorageFloat || t.values.from == StorageDouble {
 		return wire, nil
 	}
 	width := t.DataType.Bits()
@@ -24,11 +24,11 @@ func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
 	for pos := 0; pos < len(wire); count++ {
 		x, n := protowire.ConsumeVarint(wire[pos:])
 		if n < 0 {
-			return nil, t.errorf("%s is not a list of numbers: byte %d: %v", t.Storage, pos, protowire.ParseError(n))
+			return nil, t.errorf("%s is not a list of numbers: byte %d: %v", t.values.from, pos, protowire.ParseError(n))
 		}
 		pos += n
 		if count == limit {
-			return nil, t.errorf("%s has more numbers than %v of %s takes", t.Storage, t.Dims, t.DataType)
+			return nil, t.errorf("%s has more numbers than %v of %s takes", t.values.from, t.Dims, t.DataType)
 		}
 		switch width {
 		case 6:
