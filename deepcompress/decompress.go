@@ -31,7 +31,7 @@ func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *
 	if result.Input, err = job.HashFile(ctx, c.Input); err != nil {
 		return err
 	}
-	r, err := archive.Open(c.Input)
+	r, err := archive.ReadOptions{Threads: c.Threads}.Open(c.Input)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,10 @@ func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *
 	if err != nil {
 		return err
 	}
-	result.Format, result.Provenance, result.Tensors = r.Version(), r.Provenance(), len(sizes.Tensors)
+	if result.Provenance, err = r.Provenance(); err != nil {
+		return err
+	}
+	result.Format, result.Tensors = r.Version(), len(sizes.Tensors)
 	for _, t := range sizes.Tensors {
 		result.Weights += t.Weights
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/effml/effml/archive"
@@ -42,7 +43,7 @@ func ignoreCancelled(err error) error {
 
 // verifyArchive decodes everything in the archive at path.
 func verifyArchive(ctx context.Context, path string, threads int, ev job.Events) error {
-	r, err := archive.Open(path)
+	r, err := archive.ReadOptions{Threads: threads, MaxDecoded: math.MaxInt64}.Open(path) // it was made here
 	if err != nil {
 		return err
 	}
@@ -58,13 +59,15 @@ func verifyArchive(ctx context.Context, path string, threads int, ev job.Events)
 }
 
 func verifyAll(ctx context.Context, r *archive.Reader, threads int, ev job.Events) ([]archive.Damage, error) {
-	m, err := r.Model()
+	sizes, err := r.Sizes()
 	if err != nil {
 		return nil, err
 	}
 	var total int64
-	for _, ref := range m.Tensors() {
-		total += ref.Size()
+	for i, t := range sizes.Tensors {
+		if t.Form == "packed" || t.Form == "lossless" { // what is tied to another one is not decoded twice
+			total += r.Size(i)
+		}
 	}
 	ev.Stage("verify", total, "B")
 	return r.Verify(ctx, threads, ev.Advance)
@@ -72,7 +75,7 @@ func verifyAll(ctx context.Context, r *archive.Reader, threads int, ev job.Event
 
 // restore writes the model that the archive at path holds, and returns the files written, the model first.
 func restore(ctx context.Context, path, output string, c DecompressConfig, ev job.Events) ([]string, error) {
-	r, err := archive.Open(path)
+	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: math.MaxInt64}.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -81,28 +84,25 @@ func restore(ctx context.Context, path, output string, c DecompressConfig, ev jo
 }
 
 func save(ctx context.Context, r *archive.Reader, output string, c DecompressConfig, ev job.Events) ([]string, error) {
-	m, err := r.Model()
+	m, err := r.ModelContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	locations := map[string]bool{}
 	var total int64
 	for _, ref := range m.Tensors() {
 		total += ref.Size()
-		if ref.Storage == onnx.StorageExternal && ref.External != nil {
-			locations[ref.External.Location] = true
-		}
 	}
-	o := onnx.SaveOptions{Overwrite: c.Force, Progress: func(n int64) error {
-		ev.Advance(n)
-		return ctx.Err()
-	}}
-	switch {
-	case c.Inline:
-		o.External = onnx.Inline
-	case len(locations) > 0:
+	o := onnx.SaveOptions{
+		Overwrite: c.Force,
 		// A new name for a new model: the data of the original may lie in the same folder.
-		o.DataName = filepath.Base(output) + ".data"
+		DataName: filepath.Base(output) + ".data",
+		Progress: func(n int64) error {
+			ev.Advance(n)
+			return ctx.Err()
+		},
+	}
+	if c.Inline {
+		o.External = onnx.Inline
 	}
 	ev.Stage("write", total, "B")
 	files, err := onnx.Save(output, m, o)
