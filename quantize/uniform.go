@@ -209,9 +209,6 @@ func surveyWeights(src Source, limit int) (*survey, error) {
 		return nil, err
 	}
 	all := lanes[0]
-	if all == nil { // no weights
-		return &survey{}, nil
-	}
 	for _, s := range lanes[1:] {
 		all.least, all.greatest = min(all.least, s.least), max(all.greatest, s.greatest)
 		all.fewest = min(all.fewest, s.fewest)

@@ -53,17 +53,22 @@ func Tensor(t *onnx.Tensor) (Source, error) {
 	if n > math.MaxInt {
 		return nil, fmt.Errorf("weights: tensor %q has %d elements, more than this machine can address", t.Name, n)
 	}
-	var raw []byte
-	err = mapped.Guard(func() (err error) {
-		raw, err = t.Bytes()
-		return err
-	})
+	raw, err := Raw(t)
 	if err != nil {
-		return nil, fmt.Errorf("weights: tensor %q: %w", t.Name, err)
+		return nil, err
 	}
 	plain := &onnx.Tensor{Name: t.Name, DataType: t.DataType, Dims: []int64{n}}
 	plain.SetBytes(raw)
 	return tensor{plain, int(n)}, nil
+}
+
+// Raw returns the tensor's values in raw layout, like its method Bytes; a fault on mapped memory is an error.
+func Raw(t *onnx.Tensor) (raw []byte, err error) {
+	err = mapped.Guard(func() error {
+		raw, err = t.Bytes()
+		return err
+	})
+	return raw, err
 }
 
 type tensor struct {
