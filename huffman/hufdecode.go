@@ -1,5 +1,7 @@
 package huffman
 
+import "slices"
+
 // DecodeHuffman fills dst from the payload at the start of src, made by
 // AppendHuffman for as many symbols of the same range, and returns the number of
 // bytes it took. Bytes after the payload are left alone.
@@ -199,3 +201,52 @@ func (huffmanCoder) Decode(dst []int32, src []byte, _ []int, p Params) error {
 	}
 	return err
 }
+
+// NewPricer prices a symbol at the length of its codeword in the optimal code of
+// sample. Symbols that the sample lacks cost what one that occurs once would.
+func (huffmanCoder) NewPricer(sample []int32, _ []int, p Params) Pricer {
+	price := staticPricer{other: min(float64(fixedWidth(uint64(len(sample))+1)), maxCodeLen)}
+	if len(sample) == 0 {
+		price.other = float64(fixedWidth(p.levels()))
+		return price
+	}
+	lo, hi := slices.Min(sample), slices.Max(sample)
+	if span(lo, hi) >= 1<<maxCodeLen {
+		return price
+	}
+	price.lo = lo
+	price.length = make([]uint8, span(lo, hi)+1)
+	if lo == hi {
+		return price
+	}
+	counts := make([]uint32, len(price.length))
+	for _, s := range sample {
+		counts[s-lo]++
+	}
+	code, _ := newPrefixCode(counts)
+	for i, s := range code.sym {
+		price.length[s] = code.len[i]
+	}
+	for i := range price.length {
+		if counts[i] == 0 {
+			price.length[i] = uint8(price.other)
+		}
+	}
+	return price
+}
+
+// staticPricer knows the length of every symbol from lo on.
+type staticPricer struct {
+	lo     int32
+	length []uint8
+	other  float64
+}
+
+func (s staticPricer) Price(sym int32) float64 {
+	if i := int64(sym) - int64(s.lo); i >= 0 && i < int64(len(s.length)) {
+		return float64(s.length[i])
+	}
+	return s.other
+}
+
+func (staticPricer) Advance(int32) {}

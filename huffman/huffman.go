@@ -319,7 +319,7 @@ func planWide[T Symbol](sym []T, a T, base uint32, other plan) plan {
 }
 
 // A split tells v in a token of its magnitude, which is Huffman coded, and extra
-// raw bits, as the hybrid integers of JPEG XL (ISO/IEC 18181-1, C.2.3) do: v
+// raw bits, as the hybrid integers of JPEG XL (ISO/IEC 18181-1) do: v
 // below 2^exp is its own token; above, a token stands for the position of the
 // leading one and the top bits below it, and the rest is extra.
 type split struct{ exp, top uint }
