@@ -140,7 +140,8 @@ func (t *Tensor) fillBlob(b *blob) error {
 	}
 	b.data = raw
 	if !plain {
-		b.data = encodeTyped(t.DataType, raw)
+		n, _ := t.NumElements() // Bytes has counted them without an error
+		b.data = encodeTyped(t.DataType, raw, n)
 	}
 	return nil
 }

@@ -13,11 +13,14 @@ func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
 		return wire, nil
 	}
 	width := t.DataType.Bits()
-	packed := width < 8 && width != 6 // one number is a byte of 2 or 4 elements
-	if packed {
-		width = 8
+	want, err := t.NumElements()
+	if err != nil {
+		return nil, err
 	}
-	limit, count := size*8/int64(width), int64(0)
+	if width < 8 && width != 6 { // a number is a byte of 2 or 4 elements
+		width, want = 8, size
+	}
+	count := int64(0)
 	// A number takes a byte at least.
 	raw := make([]byte, 0, min(size, int64(len(wire))*8))
 	var group, bits uint64 // of 6-bit elements that do not yet fill bytes
@@ -27,7 +30,7 @@ func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
 			return nil, t.errorf("%s is not a list of numbers: byte %d: %v", t.values.from, pos, protowire.ParseError(n))
 		}
 		pos += n
-		if count == limit {
+		if count == want {
 			return nil, t.errorf("%s has more numbers than %v of %s takes", t.values.from, t.Dims, t.DataType)
 		}
 		switch width {
@@ -48,6 +51,9 @@ func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
 			raw = binary.LittleEndian.AppendUint64(raw, x)
 		}
 	}
+	if count < want {
+		return nil, t.errorf("%s has %d numbers where %v of %s takes %d", t.values.from, count, t.Dims, t.DataType, want)
+	}
 	if bits > 0 {
 		raw = append(raw, byte(group))
 	}
@@ -55,8 +61,8 @@ func decodeTyped(t *Tensor, wire []byte, size int64) ([]byte, error) {
 }
 
 // encodeTyped is the inverse: the contents of int32_data, int64_data or uint64_data as onnx's helpers write them,
-// signed types extended to 64 bits, everything else as its unsigned bits.
-func encodeTyped(dt DataType, raw []byte) []byte {
+// signed types extended to 64 bits, everything else as its unsigned bits. raw has n elements.
+func encodeTyped(dt DataType, raw []byte, n int64) []byte {
 	var wire []byte
 	put := func(x uint64) { wire = protowire.AppendVarint(wire, x) }
 	switch dt {
@@ -84,7 +90,7 @@ func encodeTyped(dt DataType, raw []byte) []byte {
 		var group, bits uint64
 		for _, b := range raw {
 			group |= uint64(b) << bits
-			for bits += 8; bits >= 6; bits -= 6 {
+			for bits += 8; bits >= 6 && n > 0; bits, n = bits-6, n-1 {
 				put(group & 63)
 				group >>= 6
 			}
