@@ -131,3 +131,23 @@ func TestBuildHasVersionAndGo(t *testing.T) {
 	Discard.Advance(1)
 	Discard.Note("n")
 }
+
+func TestSuggest(t *testing.T) {
+	known := []string{"balanced", "fast", "lossless", "small", "output", "on"}
+	for word, want := range map[string]string{
+		"balnaced": "balanced", "loseless": "lossless", "Fast": "fast", "smal": "small", "outptu": "output",
+		"zebra": "", "": "", "xy": "", "ouptut": "output",
+	} {
+		if got := Suggest(word, known); got != want {
+			t.Errorf("Suggest(%q) = %q, want %q", word, got, want)
+		}
+	}
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abcd", "acbd", 1}} {
+		if got := editDistance(c.a, c.b); got != c.want || editDistance(c.b, c.a) != c.want {
+			t.Errorf("editDistance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

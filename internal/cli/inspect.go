@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/effml/effml/evaluate"
+	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/report"
+)
+
+func (a *app) newInspect() *cobra.Command {
+	var c evaluate.InspectConfig
+	cmd := &cobra.Command{
+		Use:     "inspect FILE.onnx|FILE.effml",
+		Short:   "Show what is in a model and where its bytes are",
+		GroupID: groupInspect,
+		Example: `effml inspect model.onnx
+effml inspect model.effml --report where.html
+effml inspect model.onnx --json - | jq '.operators'`,
+		Args:              exactly("FILE.onnx|FILE.effml"),
+		ValidArgsFunction: filesOf("onnx", "effml"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.resolve(cmd); err != nil {
+				return err
+			}
+			c.Path, c.Command, c.Threads = args[0], a.command, a.settings.threads
+			c.Histogram = a.settings.report != "" && !c.NoStats
+			return perform(cmd, a, work[*evaluate.InspectResult]{
+				inputs: []string{c.Path},
+				run: func(ctx context.Context, ev job.Events) (*evaluate.InspectResult, error) {
+					return evaluate.Inspect(ctx, c, ev)
+				},
+				show: showInspect,
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&c.NoStats, "no-stats", false, "do not read the tensors' values: faster, no distribution")
+	a.addReport(cmd)
+	a.addShared(cmd)
+	return cmd
+}
+
+func showInspect(r *evaluate.InspectResult) *report.Document {
+	d := &report.Document{Title: title(r.Input, nil), Sides: [2]string{"bytes", ""}}
+	m := r.Model
+	if r.Input != nil {
+		d.Figures = append(d.Figures, report.Figure{Label: "file", Value: report.Size(r.Input.Bytes), Detail: fmt.Sprintf("%s bytes, %s", report.Count(r.Input.Bytes), r.Kind)})
+	}
+	var opsets []string
+	for _, o := range m.Opsets {
+		domain := o.Domain
+		if domain == "" {
+			domain = "ai.onnx"
+		}
+		opsets = append(opsets, fmt.Sprintf("%s %d", domain, o.Version))
+	}
+	d.Figures = append(d.Figures,
+		report.Figure{Label: "model", Value: m.Graph, Detail: strings.TrimSpace(fmt.Sprintf("IR %d, %s, by %s %s", m.IRVersion, strings.Join(opsets, ", "), orUnknown(m.Producer), m.ProducerVersion))},
+		report.Figure{Label: "graph", Value: plural(m.Nodes, "node", "nodes"), Detail: graphDetail(m)},
+		report.Figure{Label: "inputs", Value: plural(len(m.Inputs), "input", "inputs"), Detail: values(m.Inputs)},
+		report.Figure{Label: "outputs", Value: plural(len(m.Outputs), "output", "outputs"), Detail: values(m.Outputs)},
+		report.Figure{Label: "parameters", Value: report.Count(r.Parameters), Detail: fmt.Sprintf("%s in %s; everything else takes %s", report.Size(r.TensorBytes), plural(len(r.Tensors), "tensor", "tensors"), report.Size(r.GraphBytes))},
+	)
+	if r.Archive != nil {
+		showArchive(d, r)
+	}
+	ops := report.Table{Title: "Operators", Head: []string{"OPERATOR", "NODES", "PARAMETERS", "BYTES"}, Align: "lrrr"}
+	for _, o := range r.Operators {
+		ops.Rows = append(ops.Rows, []string{o.Op, report.Count(int64(o.Count)), blankZero(o.Parameters), blankZero(o.Bytes)})
+	}
+	d.Tables = append(d.Tables, ops)
+	if len(r.DataTypes) > 1 {
+		types := report.Table{Title: "Data types", Head: []string{"TYPE", "TENSORS", "ELEMENTS", "BYTES"}, Align: "lrrr"}
+		for _, t := range r.DataTypes {
+			types.Rows = append(types.Rows, []string{t.Type, report.Count(int64(t.Tensors)), report.Count(t.Elements), report.Count(t.Bytes)})
+		}
+		d.Tables = append(d.Tables, types)
+	}
+	d.Tables = append(d.Tables, inspectTensors(d, r))
+	problems := report.Table{Title: "Problems", Head: []string{"NODE", "TENSOR", "WHAT"}, Align: "lll"}
+	for _, p := range r.Problems {
+		problems.Rows = append(problems.Rows, []string{p.Node, p.Tensor, p.Message})
+	}
+	d.Tables = append(d.Tables, problems)
+	return d
+}
+
+// showArchive adds where the bytes of an archive went.
+func showArchive(d *report.Document, r *evaluate.InspectResult) {
+	b := r.Archive.Bytes
+	for _, p := range [][2]string{
+		{"codes", "codes"}, {"positions", "positions"}, {"raw", "lossless tensors"}, {"codebooks", "codebooks"},
+		{"topology", "graph"}, {"header", "header"}, {"checksums", "checksums"},
+	} {
+		d.Parts = append(d.Parts, report.Part{Name: p[1], Bytes: b[p[0]]})
+	}
+	d.Sides = [2]string{"decoded", "in the archive"}
+	d.Figures = append(d.Figures, report.Figure{Label: "contents", Value: fmt.Sprintf("format %d", r.Archive.Format), Detail: contents(d.Parts)})
+	t := report.Table{Title: "Coverage by coder", Head: []string{"CODER", "TENSORS", "ELEMENTS", "COVERAGE", "STORED"}, Align: "lrrrr"}
+	for _, c := range r.Archive.Coders {
+		t.Rows = append(t.Rows, []string{c.Name, report.Count(int64(c.Tensors)), report.Count(c.Elements), fmt.Sprintf("%.1f %%", c.Coverage), report.Count(c.Bytes)})
+	}
+	d.Tables = append(d.Tables, t)
+}
+
+func inspectTensors(d *report.Document, r *evaluate.InspectResult) report.Table {
+	t := report.Table{Title: "Tensors", Head: []string{"TENSOR", "OP", "SHAPE", "BYTES"}, Align: "lllr"}
+	if r.Archive != nil {
+		t.Head, t.Align = append(t.Head, "STORED", "RATIO", "FORM", "CODER"), t.Align+"rrll"
+	} else {
+		t.Head, t.Align = append(t.Head, "STORAGE"), t.Align+"l"
+	}
+	t.Head, t.Align = append(t.Head, "MIN", "MAX", "SIGMA", "ZEROS"), t.Align+"rrrr"
+	for _, x := range r.Tensors {
+		name := x.Name
+		if x.Graph != "" {
+			name = x.Graph + "/" + name
+		}
+		row := []string{name, x.Op, typedShape(x.Type, x.Shape), report.Count(x.Bytes)}
+		if r.Archive != nil {
+			row = append(row, report.Count(x.Stored), ratioOf(x.Bytes, x.Stored), x.Form, x.Method)
+		} else {
+			row = append(row, x.Storage)
+		}
+		if s := x.Stats; s != nil {
+			row = append(row, fmt.Sprintf("%.3g", s.Min), fmt.Sprintf("%.3g", s.Max), fmt.Sprintf("%.3g", s.Sigma), fmt.Sprintf("%.1f %%", s.Zeros))
+			if len(s.Histogram) > 0 {
+				d.Histograms = append(d.Histograms, report.Histogram{Name: name, Min: s.Min, Max: s.Max, Before: s.Histogram})
+			}
+		} else {
+			row = append(row, "", "", "", "")
+		}
+		t.Rows = append(t.Rows, row)
+		d.Bars = append(d.Bars, report.Bar{Name: name, Before: x.Bytes, After: x.Stored})
+	}
+	return t
+}
+
+func graphDetail(m evaluate.ModelInfo) string {
+	var parts []string
+	if m.SubGraphs > 0 {
+		parts = append(parts, plural(m.SubGraphs, "sub-graph", "sub-graphs"))
+	}
+	if m.Functions > 0 {
+		parts = append(parts, plural(m.Functions, "function", "functions"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// values words inputs or outputs: name type shape.
+func values(vs []evaluate.Value) string {
+	words := make([]string, 0, len(vs))
+	for i, v := range vs {
+		if i == 6 {
+			words = append(words, fmt.Sprintf("… and %d more", len(vs)-i))
+			break
+		}
+		words = append(words, strings.TrimSpace(v.Name+" "+v.Type+" "+v.Shape))
+	}
+	return strings.Join(words, ", ")
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown producer"
+	}
+	return s
+}
+
+func blankZero(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return report.Count(n)
+}

@@ -1,0 +1,80 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// topics are pages of help that belong to no command.
+func topics() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesTopic},
+		{Use: "environment", Short: "Environment variables and configuration files", Long: environmentTopic},
+		{Use: "accounting", Short: "How bytes and ratios are counted", Long: accountingTopic},
+	}
+}
+
+const exitCodesTopic = `Exit codes
+
+  0    it worked
+  1    unexpected failure; a file could not be read or written
+  2    usage or configuration: unknown command, flag, preset or key; an output exists already;
+       an output is the input; a plan names no tensor
+  3    a gate was missed (--max-size, --min-ratio); the result is written nevertheless
+  4    the model is invalid or not supported; the message names the place
+  5    a problem of the data set
+  6    a target or an entry of its table is missing
+  7    what should be resumed was made from other inputs
+  8    verification failed: the .effml file is damaged, or from a newer effml, or none at all
+  124  the time of --deadline is over
+  130  interrupted (Ctrl-C); a second Ctrl-C ends the program at once
+
+When the code is neither 0 nor 3 no output is left half-written: outputs appear under their names only
+when they are complete.
+`
+
+const environmentTopic = `Environment variables and configuration files
+
+A setting is taken from the first of these that has it: the flag, the environment variable, the file that
+--config names, the default. ` + "`effml config show --effective --origin`" + ` tells which one it was.
+
+  EFFML_<FLAG>         any flag of a command on models: EFFML_PRESET=small, EFFML_MAX_SIZE=6MB,
+                       EFFML_THREADS=4, EFFML_CONFIG=ci.yaml; lists are separated by commas
+  EFFML_ISA            generic, avx2 or avx512: the instruction set to use instead of the best one
+  GOMAXPROCS           number of threads where --threads is not given
+  NO_COLOR             no colours, whatever its value
+  GITHUB_STEP_SUMMARY  a file that gets each result as a Markdown table
+
+A configuration file is YAML. Its keys are the names of flags; paths are relative to the current folder:
+
+  preset: small
+  exclude: ["*.bias", "classifier.*"]
+  max-size: 6MB
+  threads: 4
+
+One file can serve all commands: a command ignores keys that only other commands know. A key that none
+knows is an error. ` + "`effml schema compress-config`" + ` lists the keys.
+`
+
+const accountingTopic = `How bytes and ratios are counted
+
+Sizes are decimal: 1 kB is 1000 bytes. Exact numbers of bytes stand beside them.
+
+  ratio.file     input bytes / output bytes: sizes of files as they are on disk; the external-data files of
+                 a model count into the input
+  ratio.weights  4 × number of floating-point weights / output bytes: what a ratio in a paper means, but
+                 with the whole file below the line, the graph and all tables included
+
+The bytes of an archive add up to the size of the file:
+
+  header      magic, version, directory, trailer, and the records that describe the tensors
+  topology    graph, attributes, metadata
+  codebooks   values that codes stand for
+  codes       entropy-coded levels of weights
+  positions   where the weights are that are not zero, where that is stored apart
+  raw         tensors that keep every bit, packed without loss
+  checksums   of the decoded values, and of the file
+
+A tensor's bytes in the table are those of its record, its codebook and its values. SQNR is the
+signal-to-quantisation-noise ratio, 10 log10(sum w² / sum (w − w')²) dB over the weights w and what the archive
+decodes to, w'. It says how much the weights changed, not how much accuracy that costs.
+
+Peak memory is the largest resident size of the process; pages of mapped files count.
+`

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/report"
+)
+
+// decibels words a signal-to-noise ratio; that of an exact copy is infinite.
+func decibels(v job.Float) string {
+	if x := float64(v); !math.IsNaN(x) && !math.IsInf(x, 0) {
+		return fmt.Sprintf("%.1f dB", x)
+	}
+	return "none"
+}
+
+// optional is a table's cell for a number that may be absent or infinite.
+func optional(v *job.Float) string {
+	if v == nil {
+		return ""
+	}
+	if math.IsInf(float64(*v), 1) {
+		return "∞"
+	}
+	return fmt.Sprintf("%.1f", float64(*v))
+}
+
+func ratioOf(before, after int64) string {
+	if after <= 0 {
+		return ""
+	}
+	return report.Ratio(float64(before) / float64(after))
+}
+
+// typedShape leaves the commonest type out.
+func typedShape(dataType string, shape []int64) string {
+	if dataType == "float32" || dataType == "float" {
+		return report.Shape(shape)
+	}
+	return dataType + " " + report.Shape(shape)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return report.Count(int64(n)) + " " + many
+}
