@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/effml/effml/internal/uses"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/prune"
 	"github.com/effml/effml/quantize"
@@ -31,33 +32,30 @@ type decision struct {
 }
 
 // decisionFor collects what is known of a tensor without looking at its values.
-func decisionFor(ref onnx.TensorRef, t *tracer) decision {
-	d := decision{ref: ref, name: ref.Name, class: classKept}
-	if name := t.names[ref.Tensor]; name != "" {
-		d.name = name
-	}
+func decisionFor(ref onnx.TensorRef, m uses.Map) decision {
+	d := decision{ref: ref, name: m.Name(ref.Tensor), class: classKept}
 	d.weights, _ = ref.NumElements() // the checker has seen to it
 	if d.bytes, _ = ref.ByteSize(); ref.DataType == onnx.String {
 		d.bytes = ref.Size()
 	}
-	v := t.tensors[ref.Tensor]
-	if v == nil {
+	list, known := m.Of(ref.Tensor)
+	if !known {
 		d.reason = "part of a sparse tensor"
 		if ref.Role == onnx.AttributeValue || ref.Node != nil {
 			d.reason = "attribute of a node"
 		}
 		if ref.Node != nil {
-			d.op = opName(ref.Node)
+			d.op = uses.OpName(ref.Node)
 		}
 		return d
 	}
-	for _, u := range v.uses {
-		if u.node == nil {
+	for _, u := range list {
+		if u.Node == nil {
 			continue
 		}
-		d.ops = append(d.ops, opName(u.node))
-		if u.node.Name != "" {
-			d.nodes = append(d.nodes, u.node.Name)
+		d.ops = append(d.ops, u.Op())
+		if u.Node.Name != "" {
+			d.nodes = append(d.nodes, u.Node.Name)
 		}
 		if depthwise(u, ref.Dims) {
 			d.ops = append(d.ops, "DepthwiseConv")
@@ -66,16 +64,16 @@ func decisionFor(ref onnx.TensorRef, t *tracer) decision {
 	if len(d.ops) > 0 {
 		d.op = d.ops[0]
 	}
-	d.class, d.reason = classify(ref.Tensor, v.uses)
+	d.class, d.reason = classify(ref.Tensor, list)
 	return d
 }
 
 // depthwise reports whether u is the weight of a convolution in which each output channel sees one input channel.
-func depthwise(u use, dims []int64) bool {
-	if u.node.OpType != "Conv" || u.input != 1 || len(dims) < 3 || dims[1] != 1 {
+func depthwise(u uses.Use, dims []int64) bool {
+	if u.Node.OpType != "Conv" || u.Input != 1 || len(dims) < 3 || dims[1] != 1 {
 		return false
 	}
-	for _, a := range u.node.Attributes {
+	for _, a := range u.Node.Attributes {
 		if a.Name == "group" {
 			return a.I > 1
 		}
@@ -84,7 +82,7 @@ func depthwise(u use, dims []int64) bool {
 }
 
 // classify judges a tensor by its type, its shape and all its uses.
-func classify(t *onnx.Tensor, uses []use) (class, string) {
+func classify(t *onnx.Tensor, list []uses.Use) (class, string) {
 	switch {
 	case !t.DataType.IsFloat():
 		return classKept, fmt.Sprintf("%s values are exact", t.DataType)
@@ -96,12 +94,12 @@ func classify(t *onnx.Tensor, uses []use) (class, string) {
 		return classKept, "no elements"
 	case len(t.Dims) == 0:
 		return classKept, "a scalar"
-	case len(uses) == 0:
+	case len(list) == 0:
 		return classKept, "not used by any node"
 	}
 	worst, reason := classWeight, ""
-	for _, u := range uses {
-		if c, r := u.judge(); c > worst {
+	for _, u := range list {
+		if c, r := judge(u); c > worst {
 			worst, reason = c, r
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 
 	"github.com/effml/effml/archive"
@@ -12,6 +11,9 @@ import (
 	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/onnx"
 )
+
+// anySize lifts the limit on what an archive may claim to decode to, for archives that were made here.
+const anySize = 1 << 60
 
 // openModel maps a model and refuses an invalid one.
 func openModel(path string) (*onnx.File, error) {
@@ -43,7 +45,7 @@ func ignoreCancelled(err error) error {
 
 // verifyArchive decodes everything in the archive at path.
 func verifyArchive(ctx context.Context, path string, threads int, ev job.Events) error {
-	r, err := archive.ReadOptions{Threads: threads, MaxDecoded: math.MaxInt64}.Open(path) // it was made here
+	r, err := archive.ReadOptions{Threads: threads, MaxDecoded: anySize}.Open(path)
 	if err != nil {
 		return err
 	}
@@ -75,7 +77,7 @@ func verifyAll(ctx context.Context, r *archive.Reader, threads int, ev job.Event
 
 // restore writes the model that the archive at path holds, and returns the files written, the model first.
 func restore(ctx context.Context, path, output string, c DecompressConfig, ev job.Events) ([]string, error) {
-	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: math.MaxInt64}.Open(path)
+	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: anySize}.Open(path)
 	if err != nil {
 		return nil, err
 	}

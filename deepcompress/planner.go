@@ -12,6 +12,7 @@ import (
 
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/uses"
 	"github.com/effml/effml/onnx"
 )
 
@@ -33,11 +34,11 @@ type planner struct {
 // same values (its own index where there is none): those are decided together.
 func (p *planner) run(ctx context.Context, m *onnx.Model) (decisions []decision, first []int, err error) {
 	refs := m.Tensors()
-	uses := traceUses(m)
+	trace := uses.Trace(m)
 	decisions = make([]decision, len(refs))
 	var total int64
 	for i, ref := range refs {
-		decisions[i] = decisionFor(ref, uses)
+		decisions[i] = decisionFor(ref, trace)
 		total += decisions[i].bytes
 	}
 	p.events.Stage("plan", total, "B")

@@ -215,4 +215,6 @@ type TensorDiff struct {
 	ZerosB   float64    `json:"zeros_b" doc:"percentage of zeros in B"`
 	BytesA   int64      `json:"bytes_a" doc:"bytes it takes in A: in the archive, or of its values in the model"`
 	BytesB   int64      `json:"bytes_b" doc:"bytes it takes in B"`
+	PackedA  bool       `json:"packed_a,omitempty" doc:"A is an archive and stores it as codes"`
+	PackedB  bool       `json:"packed_b,omitempty" doc:"B is an archive and stores it as codes"`
 }
