@@ -38,6 +38,8 @@ type SaveOptions struct {
 	// Progress, if there is one, is told after every few megabytes how many were written. An error that it returns ends
 	// the save, which returns it: so a caller's context can stop a long one.
 	Progress func(bytes int64) error
+
+	limit int64 // of the model file's size; 0 means maxModelSize
 }
 
 const (
@@ -91,6 +93,9 @@ func (s *saver) run() error {
 	}
 	if s.o.Threshold == 0 {
 		s.o.Threshold = defaultThreshold
+	}
+	if s.o.limit == 0 {
+		s.o.limit = maxModelSize
 	}
 	if err := s.move(); err != nil {
 		return err
@@ -158,14 +163,14 @@ func (s *saver) move() error {
 		}
 	}
 	e, err := encode(s.model, true)
-	if err != nil || e.n <= maxModelSize {
+	if err != nil || e.n <= s.o.limit {
 		return err
 	}
 	if err := s.separate(); err != nil {
 		return err
 	}
-	if e, err = encode(s.model, true); err == nil && e.n > maxModelSize {
-		err = fmt.Errorf("without its initializers the model still has %d bytes, and 2 GiB is the limit of the format", e.n)
+	if e, err = encode(s.model, true); err == nil && e.n > s.o.limit {
+		err = fmt.Errorf("without its initializers the model still has %d bytes, where the format allows %d", e.n, s.o.limit)
 	}
 	return err
 }
