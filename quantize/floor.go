@@ -43,7 +43,7 @@ func ForSQNR(src Source, minSQNR float64, o FloorOptions) (Quantizer, Stats, err
 		return Quantizer{}, Stats{}, err
 	}
 	best := newOptimum(l, defaultBins, o.KeepZero)
-	signal := l.prefix(l.len()).about(-l.offset())
+	signal := span(l, 0, l.len()).about(-l.offset())
 	next := func(k int) int {
 		if o.Bits {
 			return 2 * k

@@ -115,8 +115,8 @@ type nonzero struct {
 
 func newNonzero(l line) nonzero {
 	lo, hi := l.zeros()
-	below, upTo := int(l.prefix(lo).n), int(l.prefix(hi).n)
-	return nonzero{l, below, upTo - below, int(l.prefix(l.len()).n) - (upTo - below)}
+	below, zeros, above := span(l, 0, lo), span(l, lo, hi), span(l, hi, l.len())
+	return nonzero{l, int(below.n), int(zeros.n), int(below.n + above.n)}
 }
 
 // at returns the value of the r-th smallest.
@@ -180,7 +180,7 @@ type partition []cluster
 // assign gives every position to the nearest of the ascending centroids c; that of index zero is pinned.
 func assign(l line, c []float64, zero int) partition {
 	p := make(partition, 0, len(c))
-	lo, before := 0, moments{}
+	lo, before := 0, l.prefix(0)
 	for i := range c {
 		hi := l.len()
 		if i+1 < len(c) {
@@ -210,8 +210,7 @@ func (p partition) fill(l line, k int) partition {
 		}
 		c := p[worst]
 		at := min(max(l.split(c.m.mean()), c.lo+1), c.hi-1)
-		begin := l.prefix(c.lo)
-		left := cluster{c.lo, at, l.prefix(at).sub(begin), false}
+		left := cluster{c.lo, at, span(l, c.lo, at), false}
 		right := cluster{at, c.hi, c.m.sub(left.m), false}
 		// Of a pinned cluster the part on zero's side of the mean goes on being pinned.
 		left.pinned = c.pinned && c.m.s >= 0

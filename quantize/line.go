@@ -14,7 +14,7 @@ type line interface {
 	len() int             // positions
 	value(i int) float64  // of position i (a bin: its mean), less the offset
 	split(x float64) int  // number of leading positions of value ≤ x
-	prefix(i int) moments // of the positions before i
+	prefix(i int) moments // of the positions before i, less a constant: see span
 	rank(r int) int       // position of the r-th smallest weight
 	zeros() (lo, hi int)  // the positions lo…hi-1 hold the weights that are exactly zero
 	offset() float64
@@ -22,6 +22,11 @@ type line interface {
 
 // moments of some weights: how many, sum and sum of squares, of the weights less the line's offset.
 type moments struct{ n, s, ss float64 }
+
+// span returns the moments of the positions lo…hi-1: only differences of prefix count.
+func span(l line, lo, hi int) moments { return l.prefix(hi).sub(l.prefix(lo)) }
+
+func (m moments) plus(o moments) moments { return moments{m.n + o.n, m.s + o.s, m.ss + o.ss} }
 
 func (m moments) sub(o moments) moments { return moments{m.n - o.n, m.s - o.s, m.ss - o.ss} }
 
@@ -47,18 +52,21 @@ func newLine(src Source, limit int, keepZero bool) (line, error) {
 	if !keepZero {
 		l.off = float64(unkey(keys[len(keys)/2]))
 	}
-	l.marks = make([]moments, len(keys)/markEvery+1)
-	var m moments
-	for i := range keys {
-		if i%markEvery == 0 {
-			l.marks[i/markEvery] = m
-		}
-		m.add(l.value(i))
-	}
-	if len(keys)%markEvery == 0 {
-		l.marks[len(keys)/markEvery] = m
-	}
+	l.sum()
 	return l, nil
+}
+
+// sum computes the marks, from the middle outwards, so that an outlier at either end costs the sums of the others no digits.
+func (l *sorted) sum() {
+	l.marks = make([]moments, len(l.keys)/markEvery+1)
+	block := func(b int) moments { return l.sumOf(b*markEvery, (b+1)*markEvery) }
+	middle := len(l.marks) / 2
+	for b := middle + 1; b < len(l.marks); b++ {
+		l.marks[b] = l.marks[b-1].plus(block(b - 1))
+	}
+	for b := middle - 1; b >= 0; b-- {
+		l.marks[b] = l.marks[b+1].sub(block(b))
+	}
 }
 
 func (m *moments) add(d float64) {
@@ -94,10 +102,18 @@ func (l *sorted) split(x float64) int {
 	return lo
 }
 
+// prefix adds to the mark that lies on the side of the middle.
 func (l *sorted) prefix(i int) moments {
-	m := l.marks[i/markEvery]
-	for j := i / markEvery * markEvery; j < i; j++ {
-		m.add(l.value(j))
+	b := i / markEvery
+	if b >= len(l.marks)/2 {
+		return l.marks[b].plus(l.sumOf(b*markEvery, i))
+	}
+	return l.marks[b+1].sub(l.sumOf(i, (b+1)*markEvery))
+}
+
+func (l *sorted) sumOf(lo, hi int) (m moments) {
+	for i := lo; i < hi; i++ {
+		m.add(l.value(i))
 	}
 	return m
 }
@@ -114,7 +130,7 @@ func (l *sorted) zeros() (lo, hi int) {
 // Σ over boundaries of (share of the weights in the bin)·2·h·(b-a). Codes and Stats use nearest levels.
 type bins struct {
 	mean []float64
-	sums []moments // sums[i]: of the bins before i
+	sums []moments // see prefix
 	off  float64
 	zero [2]int
 }
@@ -137,42 +153,47 @@ func newBins(src Source, keepZero bool) (*bins, error) {
 		return nil, err
 	}
 	total := lanes[0]
-	used := 0
-	for i := range total {
-		for _, h := range lanes[1:] {
-			total[i] = moments{total[i].n + h[i].n, total[i].s + h[i].s, total[i].ss + h[i].ss}
-		}
-		if total[i].n > 0 {
-			used++
-		}
-	}
-	l := &bins{mean: make([]float64, 0, used), sums: make([]moments, 1, used+1)}
+	l := new(bins)
+	var parts []moments
 	const negative = 1<<(binBits-1) - 1 // the bin of -0, just before that of +0
 	for i, m := range total {
 		if i == negative || i == negative+2 {
-			l.zero[(i-negative)/2] = len(l.mean)
+			l.zero[(i-negative)/2] = len(parts)
 		}
-		if m.n == 0 {
-			continue
+		for _, h := range lanes[1:] {
+			m = m.plus(h[i])
 		}
-		last := l.sums[len(l.sums)-1]
-		l.mean = append(l.mean, m.mean())
-		l.sums = append(l.sums, moments{last.n + m.n, last.s + m.s, last.ss + m.ss})
+		if m.n > 0 {
+			parts = append(parts, m)
+		}
 	}
 	if !keepZero {
-		l.shift(l.mean[l.rank(src.Len()/2)])
+		half := 0.0
+		for _, m := range parts {
+			if half += m.n; half > float64(src.Len()/2) {
+				l.off = m.mean()
+				break
+			}
+		}
 	}
+	l.sum(parts)
 	return l, nil
 }
 
-// shift moves the offset from 0 to off.
-func (l *bins) shift(off float64) {
-	l.off = off
-	for i := range l.mean {
-		l.mean[i] -= off
+// sum computes means and sums about the offset, from the middle outwards as for sorted weights.
+func (l *bins) sum(parts []moments) {
+	l.mean = make([]float64, len(parts))
+	l.sums = make([]moments, len(parts)+1)
+	for i, m := range parts {
+		l.mean[i] = m.mean() - l.off
+		parts[i] = moments{m.n, m.s - m.n*l.off, m.about(l.off)}
 	}
-	for i, m := range l.sums {
-		l.sums[i] = moments{m.n, m.s - m.n*off, m.about(off)}
+	middle := len(parts) / 2
+	for i := middle; i < len(parts); i++ {
+		l.sums[i+1] = l.sums[i].plus(parts[i])
+	}
+	for i := middle - 1; i >= 0; i-- {
+		l.sums[i] = l.sums[i+1].sub(parts[i])
 	}
 }
 
@@ -186,5 +207,5 @@ func (l *bins) split(x float64) int {
 }
 
 func (l *bins) rank(r int) int {
-	return sort.Search(len(l.mean), func(i int) bool { return l.sums[i+1].n > float64(r) })
+	return sort.Search(len(l.mean), func(i int) bool { return l.sums[i+1].n-l.sums[0].n > float64(r) })
 }

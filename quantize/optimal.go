@@ -1,18 +1,18 @@
 package quantize
 
 // The exact optimum of one-dimensional k-means, by dynamic programming over the bins of a histogram. With prefix counts
-// N and sums S at the bin edges the cost of one cluster over the bins i…j-1 is its sum of squares less
+// N, sums S and sums of squares Q at the bin edges, one cluster over the bins i…j-1 costs
 //
-//	gain(i, j) = (S_j - S_i)² / (N_j - N_i),
+//	cost(i, j) = (Q_j - Q_i) - (S_j - S_i)² / (N_j - N_i)
 //
-// and as the sum of squares does not depend on the partition, the most gain is the least error:
+// and a clusters over the first j bins cost at the least
 //
-//	f_a(j) = max_i f_{a-1}(i) + gain(i, j).
+//	f_a(j) = min_i f_{a-1}(i) + cost(i, j).
 //
 // The best i never decreases with j (the cost is Monge), so a layer takes O(B·log B) by divide and conquer: Grønlund,
 // Larsen, Mathiasen, Nielsen, Schneider, Song, "Fast Exact k-Means, k-Medians and Bregman Divergence Clustering in 1D",
-// arXiv:1701.07204. Deviation: with a level pinned to zero, whose cluster gains nothing, the negative and the positive
-// side are independent, and the levels are shared out between them.
+// arXiv:1701.07204. Deviation: with a level pinned to zero, whose cluster costs Q, the negative and the positive side
+// are independent, and the levels are shared out between them.
 
 import (
 	"math"
@@ -51,7 +51,6 @@ type optimum struct {
 	sides    []*side // all of the line; or what lies below zero, and what lies above it seen from the far end
 	edges    [][]int // of each side: positions in the order of the side
 	keepZero bool
-	total    moments
 }
 
 func newOptimum(l line, bins int, keepZero bool) *optimum {
@@ -59,9 +58,9 @@ func newOptimum(l line, bins int, keepZero bool) *optimum {
 		bins = defaultBins
 	}
 	edges := histogramEdges(l, min(bins, maxBins))
-	o := &optimum{l: l, keepZero: keepZero, total: l.prefix(l.len())}
+	o := &optimum{l: l, keepZero: keepZero}
 	if !keepZero {
-		o.addSide(edges, moments{}, 1)
+		o.addSide(edges, 1)
 		o.sides[0].whole = true
 		return o
 	}
@@ -71,17 +70,17 @@ func newOptimum(l line, bins int, keepZero bool) *optimum {
 	cut, _ = slices.BinarySearch(edges, hi+1)
 	right := append([]int{hi}, edges[cut:]...)
 	slices.Reverse(right)
-	o.addSide(left, moments{}, 1)
-	o.addSide(right, o.total, -1)
+	o.addSide(left, 1)
+	o.addSide(right, -1)
 	return o
 }
 
-// addSide adds the prefix sums at edges, counted from start in the direction of sign.
-func (o *optimum) addSide(edges []int, start moments, sign float64) {
-	s := &side{n: make([]float64, len(edges)), s: make([]float64, len(edges))}
+// addSide adds the prefix sums at edges, counted from the first in the direction of sign.
+func (o *optimum) addSide(edges []int, sign float64) {
+	s := &side{at: make([]moments, len(edges))}
 	for i, e := range edges {
-		m := o.l.prefix(e).sub(start)
-		s.n[i], s.s[i] = sign*m.n, sign*m.s
+		m := span(o.l, edges[0], e)
+		s.at[i] = moments{sign * m.n, sign * m.s, sign * m.ss}
 	}
 	o.sides = append(o.sides, s)
 	o.edges = append(o.edges, edges)
@@ -109,18 +108,18 @@ func histogramEdges(l line, bins int) []int {
 // cost returns the least sum of squared errors with k levels.
 func (o *optimum) cost(k int) float64 {
 	if !o.keepZero {
-		return max(0, o.total.ss-o.sides[0].best(k))
+		return o.sides[0].best(k)
 	}
 	a := o.share(k)
-	return max(0, o.total.ss-o.sides[0].best(a)-o.sides[1].best(k-1-a))
+	return o.sides[0].best(a) + o.sides[1].best(k-1-a)
 }
 
 // share returns how many of the k-1 levels beside zero go to the left side.
 func (o *optimum) share(k int) int {
-	best, gain := 0, math.Inf(-1)
+	best, least := 0, math.Inf(1)
 	for a := range k {
-		if g := o.sides[0].best(a) + o.sides[1].best(k-1-a); g > gain {
-			best, gain = a, g
+		if c := o.sides[0].best(a) + o.sides[1].best(k-1-a); c < least {
+			best, least = a, c
 		}
 	}
 	return best
@@ -145,62 +144,70 @@ func (o *optimum) partition(k int) partition {
 		if cuts[i] == cuts[i+1] && i != zero {
 			continue
 		}
-		p = append(p, cluster{cuts[i], cuts[i+1], o.l.prefix(cuts[i+1]).sub(o.l.prefix(cuts[i])), i == zero})
+		p = append(p, cluster{cuts[i], cuts[i+1], span(o.l, cuts[i], cuts[i+1]), i == zero})
 	}
 	return p
 }
 
-// side is a stretch of bins that clusters cover from its begin on; they need not reach its end where that is the zero.
+// side is a stretch of bins that clusters cover from its begin on. What they leave at its end belongs to zero, unless
+// whole is set: then they leave nothing.
 type side struct {
-	n, s  []float64 // at the edges, counted from the begin
-	gain  []float64 // f_a of the last layer
-	prev  []float64
+	at    []moments // of the bins before each edge
+	whole bool
+	cost  []float64  // f_a of the last layer
+	prev  []float64  // f_{a-1}
 	from  [][]uint16 // from[a-1][j]: the best i of f_a(j)
-	most  []float64  // most[a]: the greatest f_a(j)
-	end   []int      // its j
-	whole bool       // clusters must reach the end
+	least []float64  // least[a]: the cost of the side with up to a clusters
+	end   []int      // the edge where they end then
 }
 
-// best returns the most gain of up to a clusters.
+// best returns the cost of the side with up to a clusters.
 func (s *side) best(a int) float64 {
-	if len(s.most) == 0 {
-		s.most, s.end = append(s.most, 0), append(s.end, 0)
-		s.gain, s.prev = make([]float64, len(s.n)), make([]float64, len(s.n))
-		for j := range s.gain[1:] {
-			s.gain[j+1] = math.Inf(-1)
+	if s.cost == nil {
+		s.cost, s.prev = make([]float64, len(s.at)), make([]float64, len(s.at))
+		for j := range s.cost[1:] {
+			s.cost[j+1] = math.Inf(1)
 		}
+		s.close()
 	}
-	for len(s.most) <= a {
-		s.gain, s.prev = s.prev, s.gain
-		from := make([]uint16, len(s.n))
-		s.gain[0] = 0
-		s.layer(from, 1, len(s.n), 0, len(s.n)-1)
-		end := len(s.gain) - 1
-		for j, g := range s.gain {
-			if !s.whole && g > s.gain[end] {
-				end = j
-			}
-		}
+	for len(s.least) <= a {
+		s.cost, s.prev = s.prev, s.cost
+		from := make([]uint16, len(s.at))
+		s.cost[0] = 0
+		s.layer(from, 1, len(s.at), 0, len(s.at)-1)
 		s.from = append(s.from, from)
-		s.most, s.end = append(s.most, s.gain[end]), append(s.end, end)
+		s.close()
 	}
-	return s.most[a]
+	return s.least[a]
 }
 
-// layer computes gain[lo:hi] given that the best i of all of them is in iLo…iHi.
+// close finds out where the clusters of the last layer had best end.
+func (s *side) close() {
+	last := len(s.at) - 1
+	end, least := last, s.cost[last]
+	for j := last - 1; j >= 0 && !s.whole; j-- {
+		if c := s.cost[j] + s.at[last].ss - s.at[j].ss; c < least {
+			end, least = j, c
+		}
+	}
+	s.least, s.end = append(s.least, least), append(s.end, end)
+}
+
+// layer computes cost[lo:hi] given that the best i of all of them is in iLo…iHi.
 func (s *side) layer(from []uint16, lo, hi, iLo, iHi int) {
 	for lo < hi {
 		j := int(uint(lo+hi) >> 1)
-		best, gain := iLo, math.Inf(-1)
+		best, least := iLo, math.Inf(1)
+		upTo := s.at[j]
 		for i := iLo; i <= min(iHi, j-1); i++ {
-			d := s.s[j] - s.s[i]
-			if g := s.prev[i] + d*d/(s.n[j]-s.n[i]); g > gain {
-				best, gain = i, g
+			d := upTo.sub(s.at[i])
+			if c := s.prev[i] + max(0, d.ss-d.s*d.s/d.n); c < least {
+				best, least = i, c
 			}
 		}
-		s.gain[j], from[j] = gain, uint16(best)
-		if s.prev[j] >= gain { // one cluster less does as well where there are fewer bins than clusters
-			s.gain[j], from[j] = s.prev[j], uint16(j)
+		s.cost[j], from[j] = least, uint16(best)
+		if s.prev[j] <= least { // one cluster less does as well where there are fewer bins than clusters
+			s.cost[j], from[j] = s.prev[j], uint16(j)
 		}
 		s.layer(from, lo, j, iLo, best)
 		lo, iLo = j+1, best

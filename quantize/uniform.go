@@ -148,9 +148,10 @@ func (w *survey) search(floor float64, o GridOptions) (step float32, best float6
 	}
 	// Noise of a uniform distribution within the steps; peaked weights bear coarser ones.
 	fine := math.Sqrt(12 * w.signal / float64(w.n) * math.Pow(10, -floor/10))
-	coarse := min(2.01*float64(w.most), 8*fine)
-	least := max(float64(w.most)/float64(o.Limit)/8, math.SmallestNonzeroFloat32)
-	pass := max(coarse, least)
+	clip := float64(w.most) / float64(o.Limit) // below this step weights are clipped
+	coarse := min(2.01*float64(w.most), max(8*fine, 2*clip))
+	least := max(clip/8, math.SmallestNonzeroFloat32)
+	pass := coarse
 	for !try(pass) {
 		coarse = pass
 		if pass *= 0.9; pass < least {
