@@ -233,14 +233,14 @@ func (s *scratch) balance(codes []int32, e []float64, kernel int, q Quantizer) {
 		k, c := e[lo:min(lo+kernel, len(e))], codes[lo:min(lo+kernel, len(e))]
 		sum := total(k)
 		for range int(math.Abs(math.RoundToEven(sum))) {
-			i := nearest(k, sum)
+			i := farthest(k, sum)
 			sum -= move(c, k, i, q)
 		}
 		s.sum = append(s.sum, sum)
 	}
 	for _, j := range s.top(s.sum, s.sum) {
 		lo, hi := j*kernel, min((j+1)*kernel, len(e))
-		move(codes[lo:hi], e[lo:hi], nearest(e[lo:hi], s.sum[j]), q)
+		move(codes[lo:hi], e[lo:hi], farthest(e[lo:hi], s.sum[j]), q)
 	}
 }
 
@@ -251,8 +251,8 @@ func total(e []float64) (sum float64) {
 	return sum
 }
 
-// nearest returns the index of the error that is largest in the direction of sign.
-func nearest(e []float64, sign float64) (best int) {
+// farthest returns the index of the error that is largest in the direction of sign.
+func farthest(e []float64, sign float64) (best int) {
 	for i, x := range e {
 		if math.Copysign(1, sign)*(x-e[best]) > 0 {
 			best = i
