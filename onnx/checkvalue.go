@@ -76,7 +76,7 @@ func (c *checker) attributeValue(a *Attribute, name string) {
 		case !isValue:
 		case f.num != want && (!field.IsZero() || a.zero&f.bit != 0):
 			c.report(name, "", "attribute %q of type %s has a value in %s", a.Name, a.Type, f.name)
-		case f.num == want && field.Kind() == reflect.Pointer && field.IsNil():
+		case f.num == want && field.IsZero() && (field.Kind() == reflect.Pointer || a.alt&f.bit != 0 && !f.list):
 			c.report(name, "", "attribute %q of type %s has no value", a.Name, a.Type)
 		}
 	}

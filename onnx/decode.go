@@ -52,6 +52,9 @@ func decode(p any, b []byte, off int64, depth int) *FormatError {
 	} else {
 		head.span = b[:len(b):len(b)]
 	}
+	if a, ok := p.(*Attribute); ok {
+		a.markAbsent()
+	}
 	if t, ok := p.(*Tensor); ok {
 		if err := t.fill(v.Addr().Interface().(*tensorFields)); err != nil {
 			ferr, ok := err.(*FormatError)

@@ -173,8 +173,8 @@ func (e *encoder) field(f *field, v reflect.Value, head *message, p any) error {
 		return e.messages(f, v)
 	}
 	keep := head.zero&f.bit != 0 // a value that is there although it is the default
-	if a, ok := p.(*Attribute); ok {
-		keep = keep || a.holds(f.num)
+	if a, ok := p.(*Attribute); ok && a.scalar() == f.num && head.alt&f.bit == 0 {
+		keep = true
 	}
 	switch x := v.Addr().Interface().(type) {
 	case *string:
@@ -314,18 +314,24 @@ func (e *encoder) singles(f *field, packed []byte) error {
 	return nil
 }
 
-// holds reports whether the field of that number is the attribute's value, which is written even if it is zero.
-func (a *Attribute) holds(num protowire.Number) bool {
-	if a.RefAttrName != "" {
-		return false
+// scalar returns the number of the field that is the attribute's value, which is written even if it is zero; 0 if it is
+// a list or message, or stands for another attribute.
+func (a *Attribute) scalar() protowire.Number {
+	if a.RefAttrName == "" && a.Type >= AttributeFloat && a.Type <= AttributeString {
+		return attributeFields[a.Type]
 	}
-	switch a.Type {
-	case AttributeFloat:
-		return num == 2
-	case AttributeInt:
-		return num == 3
-	case AttributeString:
-		return num == 4
+	return 0
+}
+
+// markAbsent remembers, in message.alt, that the attribute was read without the value that its type names. It is
+// against the rules, but not ours to mend while writing.
+func (a *Attribute) markAbsent() {
+	f := schemas[reflect.TypeFor[Attribute]()].byNum[a.scalar()]
+	if f == nil {
+		return
 	}
-	return false
+	a.alt &^= f.bit
+	if reflect.ValueOf(a).Elem().Field(f.index).IsZero() && a.zero&f.bit == 0 {
+		a.alt |= f.bit
+	}
 }

@@ -62,7 +62,11 @@ func firstDifference(got, want []byte) string {
 
 // Generated models survive Save, Open and Save, in every mode.
 func TestGeneratedModels(t *testing.T) {
-	for i, m := range modelgen.Generate(1, 200) {
+	n := 200
+	if testing.Short() {
+		n = 40
+	}
+	for i, m := range modelgen.Generate(1, n) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "model.onnx")
 		if _, err := onnx.Save(path, m, onnx.SaveOptions{}); err != nil {

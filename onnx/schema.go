@@ -12,7 +12,7 @@ import (
 // that was made in code.
 type message struct {
 	zero    uint32 // by position in the schema: the scalar was there although it has its default value
-	alt     uint32 // by position: a repeated number was not in the packed or unpacked form that onnx.proto states
+	alt     uint32 // by position: a repeated number was not in the packed or unpacked form that onnx.proto states; or see markAbsent
 	unknown []byte // fields that the schema does not have, as they were
 	span    []byte // the contents; nil if there were none or they came in pieces
 }
