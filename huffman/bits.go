@@ -98,12 +98,16 @@ func (r *bitReader) close() (int, error) {
 
 // loadBits returns at least 57 bits of src from bit pos on, zeros past the end.
 func loadBits(src []byte, pos int) uint64 {
-	i := pos >> 3
-	if i+8 <= len(src) {
+	if i := pos >> 3; i+8 <= len(src) {
 		return binary.LittleEndian.Uint64(src[i:]) >> (uint(pos) & 7)
 	}
+	return loadTail(src, pos)
+}
+
+// loadTail is loadBits near the end, apart so that loadBits is inlined.
+func loadTail(src []byte, pos int) uint64 {
 	var v uint64
-	for j := len(src) - 1; j >= i; j-- {
+	for j := len(src) - 1; j >= pos>>3; j-- {
 		v = v<<8 | uint64(src[j])
 	}
 	return v >> (uint(pos) & 7)

@@ -51,13 +51,16 @@ func getFixed[T Symbol](r *bitReader, dst []T, lo, hi T) error {
 	if left := uint64(max(8*len(r.src)-r.pos, 0)); width > 0 && uint64(len(dst)) > left/uint64(width) {
 		return corruptf(len(r.src), "%d bits cannot hold %d symbols of %d bits", left, len(dst), width)
 	}
+	mask, pos := uint64(1)<<width-1, r.pos
 	for i := range dst {
-		v := r.get(width)
+		v := loadBits(r.src, pos) & mask
 		if v > span {
-			return corruptf(r.offset(), "symbol %d is outside %d…%d", int64(lo)+int64(v), lo, hi)
+			return corruptf(pos>>3, "symbol %d is outside %d…%d", int64(lo)+int64(v), lo, hi)
 		}
 		dst[i] = lo + T(v)
+		pos += int(width)
 	}
+	r.pos = pos
 	return nil
 }
 

@@ -28,7 +28,7 @@ func FuzzCodersRoundTrip(f *testing.F) {
 	f.Add([]byte("a wide alphabet, see"), int32(-1<<31), int32(1<<31-1), uint8(3))
 	f.Add(AppendHuffman(nil, laplace(4000, 9, 0, -99, 99), -99, 99), int32(-70000), int32(70000), uint8(2))
 	f.Fuzz(func(t *testing.T, data []byte, lo, hi int32, runs uint8) {
-		if lo > hi || len(data) > 1<<12 {
+		if lo > hi || len(data)*(int(runs)+1) > 1<<14 {
 			return
 		}
 		sym, p := fuzzSymbols(data, lo, hi, runs), Params{lo, hi}
