@@ -121,7 +121,6 @@ func showCompress(r *deepcompress.Result) *report.Document {
 		{Label: "file", Value: report.Ratio(r.Ratio.File) + " smaller", Detail: report.SizeExact(in) + " → " + report.SizeExact(r.Bytes.Total)},
 		{Label: "weights", Value: report.Ratio(r.Ratio.Weights), Detail: fmt.Sprintf("4 bytes × %s weights / the file; %s of them are stored as codes", report.Count(r.Floats.Count), report.Count(r.Floats.Packed))},
 		{Label: "error", Value: decibels(r.Floats.SQNR), Detail: "signal-to-quantisation-noise ratio over all weights"},
-		{Label: "contents", Value: report.Size(r.Bytes.Total), Detail: contents(d.Parts)},
 	}
 	if r.DryRun {
 		d.Figures = append(d.Figures, report.Figure{Label: "time", Value: fmt.Sprintf("%.2f s", r.WallS), Detail: "for everything but writing"})
@@ -178,14 +177,4 @@ func title(in, out *job.File) string {
 		return in.Path + " → " + filepath.Base(out.Path)
 	}
 	return in.Path + " → " + out.Path
-}
-
-func contents(parts []report.Part) string {
-	var words []string
-	for _, p := range parts {
-		if p.Bytes > 0 {
-			words = append(words, p.Name+" "+report.Size(p.Bytes))
-		}
-	}
-	return strings.Join(words, " · ")
 }

@@ -48,7 +48,7 @@ func showInspect(r *evaluate.InspectResult) *report.Document {
 	d := &report.Document{Title: title(r.Input, nil), Sides: [2]string{"bytes", ""}}
 	m := r.Model
 	if r.Input != nil {
-		d.Figures = append(d.Figures, report.Figure{Label: "file", Value: report.Size(r.Input.Bytes), Detail: fmt.Sprintf("%s bytes, %s", report.Count(r.Input.Bytes), r.Kind)})
+		d.Figures = append(d.Figures, report.Figure{Label: "file", Value: report.Size(r.Input.Bytes), Detail: fmt.Sprintf("%s bytes, %s", report.Count(r.Input.Bytes), kind(r))})
 	}
 	var opsets []string
 	for _, o := range m.Opsets {
@@ -99,7 +99,6 @@ func showArchive(d *report.Document, r *evaluate.InspectResult) {
 		d.Parts = append(d.Parts, report.Part{Name: p[1], Bytes: b[p[0]]})
 	}
 	d.Sides = [2]string{"decoded", "in the archive"}
-	d.Figures = append(d.Figures, report.Figure{Label: "contents", Value: fmt.Sprintf("format %d", r.Archive.Format), Detail: contents(d.Parts)})
 	t := report.Table{Title: "Coverage by coder", Head: []string{"CODER", "TENSORS", "ELEMENTS", "COVERAGE", "STORED"}, Align: "lrrrr"}
 	for _, c := range r.Archive.Coders {
 		t.Rows = append(t.Rows, []string{c.Name, report.Count(int64(c.Tensors)), report.Count(c.Elements), fmt.Sprintf("%.1f %%", c.Coverage), report.Count(c.Bytes)})
@@ -138,6 +137,13 @@ func inspectTensors(d *report.Document, r *evaluate.InspectResult) report.Table 
 		d.Bars = append(d.Bars, report.Bar{Name: name, Before: x.Bytes, After: x.Stored})
 	}
 	return t
+}
+
+func kind(r *evaluate.InspectResult) string {
+	if r.Archive != nil {
+		return fmt.Sprintf("archive of format %d", r.Archive.Format)
+	}
+	return "ONNX"
 }
 
 func graphDetail(m evaluate.ModelInfo) string {

@@ -1,13 +1,18 @@
 package report
 
-import "github.com/effml/effml/internal/job"
+import (
+	"slices"
+	"strings"
+
+	"github.com/effml/effml/internal/job"
+)
 
 // Document is a result prepared for a reader, independent of the form it is drawn in. Empty parts are left out.
 type Document struct {
 	Title      string
 	Figures    []Figure    // what a reader wants first
 	Gates      []job.Gate  // limits and whether they hold
-	Parts      []Part      // where the bytes are; HTML only
+	Parts      []Part      // where the bytes are
 	Sides      [2]string   // what the two lengths of Bars stand for
 	Bars       []Bar       // bytes by tensor; HTML only
 	Histograms []Histogram // weights; HTML only
@@ -27,6 +32,22 @@ type Fact struct{ Name, Value string }
 type Part struct {
 	Name  string
 	Bytes int64
+}
+
+// figures returns the figures of d and one for its parts, which the HTML page draws.
+func (d *Document) figures() []Figure {
+	var total int64
+	var words []string
+	for _, p := range d.Parts {
+		total += p.Bytes
+		if p.Bytes > 0 {
+			words = append(words, p.Name+" "+Size(p.Bytes))
+		}
+	}
+	if words == nil {
+		return d.Figures
+	}
+	return append(slices.Clone(d.Figures), Figure{"contents", Size(total), strings.Join(words, " · ")})
 }
 
 // Bar compares the bytes of one tensor in two places.

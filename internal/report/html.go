@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed" // the page's template
 	"fmt"
 	"html/template"
@@ -16,7 +17,7 @@ var pageSource string
 
 // barsShown and histogramsShown bound the pictures; the table has every tensor.
 const (
-	barsShown       = 40
+	barsShown       = 30
 	histogramsShown = 60
 )
 
@@ -60,7 +61,7 @@ type drawnBar struct {
 // bars draws the largest tensors, and one bar for all the others.
 func bars(all []Bar) []drawnBar {
 	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b Bar) int { return int(sign(max(b.Before, b.After) - max(a.Before, a.After))) })
+	slices.SortStableFunc(all, func(a, b Bar) int { return cmp.Compare(max(b.Before, b.After), max(a.Before, a.After)) })
 	if len(all) > barsShown {
 		rest := Bar{Name: fmt.Sprintf("%d others", len(all)-barsShown+1)}
 		for _, b := range all[barsShown-1:] {
@@ -81,13 +82,12 @@ func bars(all []Bar) []drawnBar {
 	return out
 }
 
-func sign(n int64) int64 { return min(1, max(-1, n)) }
-
 // drawnPart is a [Part] as a piece of a strip 1000 long.
 type drawnPart struct {
 	Part
-	X, Width, Percent float64
-	Color             int
+	X, Width float64
+	Percent  string
+	Color    int
 }
 
 func parts(all []Part) []drawnPart {
@@ -102,10 +102,24 @@ func parts(all []Part) []drawnPart {
 			continue
 		}
 		share := float64(p.Bytes) / float64(total)
-		out = append(out, drawnPart{Part: p, X: x, Width: 1000 * share, Percent: 100 * share, Color: i % 8})
+		out = append(out, drawnPart{Part: p, X: x, Width: 1000 * share, Percent: percent(share), Color: i % 8})
 		x += 1000 * share
 	}
 	return out
+}
+
+func sum(counts []int64) (n int64) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func percent(share float64) string {
+	if share < 0.001 {
+		return "< 0.1 %"
+	}
+	return fmt.Sprintf("%.1f %%", 100*share)
 }
 
 // drawnHistogram is a [Histogram] as an outline (before) and a path of bars (after) in a box of 320×100.
@@ -115,9 +129,11 @@ type drawnHistogram struct {
 	Zero             float64 // where weight 0 lies, negative when outside
 }
 
-// shownHistograms draws the first histograms. Heights are square roots of counts: levels of a codebook tower
+// shownHistograms draws the histograms of the largest tensors. Heights are square roots of counts: levels of a codebook tower
 // over the distribution they stand for, and a linear scale would flatten that to nothing.
 func shownHistograms(all []Histogram) []drawnHistogram {
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b Histogram) int { return cmp.Compare(sum(b.Before), sum(a.Before)) })
 	var out []drawnHistogram
 	for _, h := range all[:min(len(all), histogramsShown)] {
 		if len(h.Before) == 0 {

@@ -15,9 +15,9 @@ const markdownRows = 500
 func (d *Document) Markdown(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### %s\n\n", escape(d.Title))
-	if len(d.Figures) > 0 {
+	if len(d.figures()) > 0 {
 		var rows [][]string
-		for _, f := range d.Figures {
+		for _, f := range d.figures() {
 			rows = append(rows, []string{f.Label, "**" + escape(f.Value) + "**", escape(f.Detail)})
 		}
 		markdownTable(&b, []string{"", "", ""}, "lll", rows)

@@ -82,8 +82,9 @@ func TestText(t *testing.T) {
 	}
 	want := strings.Join([]string{
 		"m.onnx → m.effml",
-		"  file     8.02×  1.73 MB to 215 kB",
-		"  weights  8.05×",
+		"  file      8.02×    1.73 MB to 215 kB",
+		"  weights   8.05×",
+		"  contents  1.00 kB  codes 750 B · raw 250 B",
 		"",
 		"TENSOR                                        BYTES  WHY",
 		"w|1                                           1,000",
@@ -199,7 +200,7 @@ func TestBarsGatherTheSmallOnes(t *testing.T) {
 	if len(got) != barsShown || before != 4950 || after != 100 {
 		t.Errorf("%d bars with %d and %d bytes, want %d with 4950 and 100", len(got), before, after, barsShown)
 	}
-	if got[0].Name != "99" || got[len(got)-1].Name != "61 others" {
+	if got[0].Name != "99" || got[len(got)-1].Name != "71 others" {
 		t.Errorf("first %q, last %q", got[0].Name, got[len(got)-1].Name)
 	}
 	if all[0].Name != "0" {

@@ -34,8 +34,8 @@ func (d *Document) Text(w io.Writer, o TextOptions) error {
 	}
 	fmt.Fprintf(&b, "%s\n", paint(bold, Clean(d.Title)))
 	var figures [][]string
-	for _, f := range d.Figures {
-		figures = append(figures, []string{"  " + f.Label, f.Value, f.Detail})
+	for _, f := range d.figures() {
+		figures = append(figures, []string{"  " + f.Label, Clean(f.Value), Clean(f.Detail)})
 	}
 	for _, line := range align(figures, "lll") {
 		fmt.Fprintln(&b, line)
