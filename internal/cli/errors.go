@@ -45,7 +45,7 @@ func exitCode(err error) int {
 	case is[*job.VerifyError](err), is[*archive.CorruptError](err), is[*archive.VersionError](err),
 		is[*archive.NotArchiveError](err), is[*archive.LimitError](err):
 		return codeVerify
-	case is[*job.ModelError](err), is[*onnx.FormatError](err):
+	case is[*job.ModelError](err), is[*onnx.FormatError](err), is[*onnx.ExternalError](err), is[*onnx.ValuesError](err):
 		return codeModel
 	case is[*job.DataError](err):
 		return codeData

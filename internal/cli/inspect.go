@@ -176,10 +176,3 @@ func orUnknown(s string) string {
 	}
 	return s
 }
-
-func blankZero(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return report.Count(n)
-}

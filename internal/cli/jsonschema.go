@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -9,20 +10,33 @@ import (
 	"github.com/effml/effml/internal/job"
 )
 
-// structSchema describes a struct by JSON Schema (draft 2020-12). Names come from the tag called key, descriptions
-// from the tag doc; a field without omitempty is required in results.
-func structSchema(t reflect.Type, key string) map[string]any {
+// schemaOf describes a struct by JSON Schema (draft 2020-12). Names come from the tag called key (json or yaml),
+// descriptions from the tag doc; in results a field without omitempty is required, in documents an unknown key is an error.
+func schemaOf(t reflect.Type, key string) map[string]any {
+	d := &describer{key: key, defs: map[string]any{}}
+	s := d.object(t)
+	if len(d.defs) > 0 {
+		s["$defs"] = d.defs
+	}
+	return s
+}
+
+// describer collects the structs that a schema refers to.
+type describer struct {
+	key  string
+	defs map[string]any
+}
+
+func (d *describer) object(t reflect.Type) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get(key), ",")
+		name, options, _ := strings.Cut(f.Tag.Get(d.key), ",")
 		switch {
 		case !f.IsExported() && !f.Anonymous, name == "-":
 			continue
 		case f.Anonymous && name == "": // its fields are ours
-			inner := structSchema(f.Type, key)
-			for k, v := range inner["properties"].(map[string]any) {
-				properties[k] = v
-			}
+			inner := d.object(f.Type)
+			maps.Copy(properties, inner["properties"].(map[string]any))
 			if r, ok := inner["required"].([]string); ok {
 				required = append(required, r...)
 			}
@@ -30,12 +44,12 @@ func structSchema(t reflect.Type, key string) map[string]any {
 		case name == "":
 			name = f.Name
 		}
-		p := typeSchema(f.Type, key)
+		p := d.value(f.Type)
 		if doc := f.Tag.Get("doc"); doc != "" {
 			p["description"] = doc
 		}
 		properties[name] = p
-		if !slices.Contains(strings.Split(options, ","), "omitempty") && key == "json" {
+		if d.key == "json" && !slices.Contains(strings.Split(options, ","), "omitempty") {
 			required = append(required, name)
 		}
 	}
@@ -43,13 +57,14 @@ func structSchema(t reflect.Type, key string) map[string]any {
 	if len(required) > 0 {
 		s["required"] = required
 	}
-	if key == "yaml" {
+	if d.key == "yaml" {
 		s["additionalProperties"] = false
 	}
 	return s
 }
 
-func typeSchema(t reflect.Type, key string) map[string]any {
+// value describes a field. Structs are referred to, for a struct can hold itself.
+func (d *describer) value(t reflect.Type) map[string]any {
 	switch t {
 	case reflect.TypeFor[job.Float]():
 		return map[string]any{"type": []string{"number", "null"}}
@@ -60,14 +75,17 @@ func typeSchema(t reflect.Type, key string) map[string]any {
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return typeSchema(t.Elem(), key)
+		return d.value(t.Elem())
 	case reflect.Struct:
-		return structSchema(t, key)
+		if _, known := d.defs[t.Name()]; !known {
+			d.defs[t.Name()] = nil // stands for it while it is being described
+			d.defs[t.Name()] = d.object(t)
+		}
+		return map[string]any{"$ref": "#/$defs/" + t.Name()}
 	case reflect.Slice, reflect.Array:
-		s := map[string]any{"type": []string{"array", "null"}, "items": typeSchema(t.Elem(), key)}
-		return s
+		return map[string]any{"type": []string{"array", "null"}, "items": d.value(t.Elem())}
 	case reflect.Map:
-		return map[string]any{"type": []string{"object", "null"}, "additionalProperties": typeSchema(t.Elem(), key)}
+		return map[string]any{"type": []string{"object", "null"}, "additionalProperties": d.value(t.Elem())}
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.String:

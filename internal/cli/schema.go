@@ -59,7 +59,7 @@ effml schema plan                    # what compress --plan reads`,
 // schemas returns what makes each schema: of results by their Go types, of documents by types or by flags.
 func schemas(root *cobra.Command) map[string]func() map[string]any {
 	result := func(t reflect.Type) func() map[string]any {
-		return func() map[string]any { return structSchema(t, "json") }
+		return func() map[string]any { return schemaOf(t, "json") }
 	}
 	all := map[string]func() map[string]any{
 		deepcompress.CompressSchema:   result(reflect.TypeFor[deepcompress.Result]()),
@@ -68,7 +68,7 @@ func schemas(root *cobra.Command) map[string]func() map[string]any {
 		evaluate.InspectSchema:        result(reflect.TypeFor[evaluate.InspectResult]()),
 		evaluate.DiffSchema:           result(reflect.TypeFor[evaluate.DiffResult]()),
 		versionSchema:                 result(reflect.TypeFor[versionResult]()),
-		"plan":                        func() map[string]any { return structSchema(reflect.TypeFor[deepcompress.Plan](), "yaml") },
+		"plan":                        func() map[string]any { return schemaOf(reflect.TypeFor[deepcompress.Plan](), "yaml") },
 	}
 	for _, c := range root.Commands() {
 		if c.Flags().Lookup("config") != nil {

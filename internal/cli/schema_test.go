@@ -18,11 +18,19 @@ import (
 	"github.com/effml/effml/onnx"
 )
 
-// conform checks v against the part of JSON Schema that structSchema writes, and that no property is unknown to it.
-func conform(path string, v any, s map[string]any) error {
-	if any, ok := s["anyOf"].([]any); ok {
-		for _, alternative := range any {
-			if conform(path, v, alternative.(map[string]interface{})) == nil {
+// conform checks v against the part of JSON Schema that schemaOf writes, and that no property is unknown to it. Root
+// is the schema that references lead into.
+func conform(path string, v any, s, root map[string]any) error {
+	if ref, ok := s["$ref"].(string); ok {
+		def, found := root["$defs"].(map[string]any)[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
+		if !found {
+			return fmt.Errorf("%s: %s leads nowhere", path, ref)
+		}
+		return conform(path, v, def, root)
+	}
+	if alternatives, ok := s["anyOf"].([]any); ok {
+		for _, alternative := range alternatives {
+			if conform(path, v, alternative.(map[string]any), root) == nil {
 				return nil
 			}
 		}
@@ -55,13 +63,13 @@ func conform(path string, v any, s map[string]any) error {
 					return fmt.Errorf("%s.%s is not in the schema", path, k)
 				}
 			}
-			if err := conform(path+"."+k, e, p); err != nil {
+			if err := conform(path+"."+k, e, p, root); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for i, e := range v {
-			if err := conform(fmt.Sprintf("%s.%d", path, i), e, s["items"].(map[string]any)); err != nil {
+			if err := conform(fmt.Sprintf("%s.%d", path, i), e, s["items"].(map[string]any), root); err != nil {
 				return err
 			}
 		}
@@ -107,7 +115,8 @@ func checkJSON(t *testing.T, schema string, text []byte) {
 	if got := v.(map[string]any)["schema"]; got != schema {
 		t.Errorf("schema is %v, want %s", got, schema)
 	}
-	if err := conform("$", v, loadSchema(t, schema)); err != nil {
+	s := loadSchema(t, schema)
+	if err := conform("$", v, s, s); err != nil {
 		t.Errorf("%s: %v", schema, err)
 	}
 }
@@ -179,12 +188,12 @@ func TestPresetsConformToPlanSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := conform(name, yamlToJSON(t, text), schema); err != nil {
+		if err := conform(name, yamlToJSON(t, text), schema, schema); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{"rules: [{metod: uniform}]", "rules: {}", "effort: lots", "rules: [{group: 7x}]"} {
-		if conform("$", yamlToJSON(t, []byte(bad)), schema) == nil {
+		if conform("$", yamlToJSON(t, []byte(bad)), schema, schema) == nil {
 			t.Errorf("%q conforms", bad)
 		}
 	}
@@ -207,7 +216,7 @@ func yamlToJSON(t *testing.T, text []byte) (v any) {
 
 // A schema must list every field of its struct, whatever is embedded.
 func TestStructSchemaOfEmbedded(t *testing.T) {
-	s := structSchema(reflect.TypeFor[deepcompress.Result](), "json")
+	s := schemaOf(reflect.TypeFor[deepcompress.Result](), "json")
 	properties := s["properties"].(map[string]any)
 	for _, name := range []string{"schema", "wall_s", "ratio", "bytes", "tensors", "gates"} {
 		if properties[name] == nil {

@@ -53,11 +53,7 @@ func showVerify(r *deepcompress.VerifyResult) *report.Document {
 	}
 	damage := report.Table{Title: "Damage", Head: []string{"TENSOR", "BLOCK", "BYTE", "WHAT"}, Align: "lrrl"}
 	for _, x := range r.Damage {
-		block := ""
-		if x.Block >= 0 {
-			block = report.Count(int64(x.Block))
-		}
-		damage.Rows = append(damage.Rows, []string{x.Tensor, block, report.Count(x.Offset), x.Error})
+		damage.Rows = append(damage.Rows, []string{x.Tensor, blankNegative(int64(x.Block)), blankNegative(x.Offset), x.Error})
 	}
 	d.Tables = append(d.Tables, damage)
 	if c := r.Against; c != nil {

@@ -48,3 +48,17 @@ func plural(n int, one, many string) string {
 	}
 	return report.Count(int64(n)) + " " + many
 }
+
+func blankZero(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return report.Count(n)
+}
+
+func blankNegative(n int64) string {
+	if n < 0 {
+		return ""
+	}
+	return report.Count(n)
+}
