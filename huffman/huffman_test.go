@@ -202,8 +202,8 @@ func TestAppendHuffmanBytes(t *testing.T) {
 	}{
 		{[]int32{}, 0, 9, nil},
 		{[]int32{5, 5, 5}, 5, 5, nil},
-		{[]int32{3, 3, 3}, 0, 7, []byte{3<<2 | formConstant}},
-		{[]int32{0, 3, 1}, 0, 3, []byte{formRaw | 0<<2 | 3<<4 | 1<<6}},
+		{[]int32{3, 3, 3}, 0, 7, []byte{formConstant + 3<<2}},
+		{[]int32{0, 3, 1}, 0, 3, []byte{formRaw + 0<<2 + 3<<4 + 1<<6}},
 	} {
 		if got := AppendHuffman(nil, c.sym, c.lo, c.hi); !slices.Equal(got, c.want) {
 			t.Errorf("%v: payload %08b, want %08b", c.sym, got, c.want)

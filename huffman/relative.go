@@ -2,6 +2,7 @@ package huffman
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 )
@@ -173,7 +174,8 @@ func readRelativeHeader(src []byte) (h relativeHeader, err error) {
 
 // shifted adds by to the offset of a corrupt part's error.
 func shifted(err error, by int) error {
-	if c, ok := err.(*CorruptError); ok {
+	var c *CorruptError
+	if errors.As(err, &c) {
 		return &CorruptError{Offset: c.Offset + by, Msg: c.Msg}
 	}
 	return err

@@ -165,6 +165,7 @@ func (t *decodeTable) decodeStreams(r *bitReader, dst []byte, streams []stream) 
 			i--
 		}
 		if len(streams) > 0 {
+			t.fillMulti()
 			t.rounds(r.src, dst, streams, rounds)
 		}
 	}

@@ -251,7 +251,7 @@ func (c prefixCode) codewords(words []uint32) {
 //
 // and is 0 where the codeword is longer than the index.
 type decodeTable struct {
-	multi  []uint64 // 1<<tableBits entries
+	multi  []uint64 // 1<<tableBits entries, or nil as yet
 	single []uint32 // value | length<<16 of the first token; 1<<bits entries
 	bits   uint     // width of the index of single
 	width  int
@@ -282,6 +282,14 @@ func newDecodeTable(c prefixCode, values []uint16, width, n int) *decodeTable {
 			}
 		}
 	})
+	return t
+}
+
+// fillMulti builds multi when the first long stretch needs it.
+func (t *decodeTable) fillMulti() {
+	if t.multi != nil {
+		return
+	}
 	t.multi = make([]uint64, 1<<tableBits)
 	for i := range t.single {
 		t.multi[i] = t.entry(uint(i))
@@ -289,7 +297,6 @@ func newDecodeTable(c prefixCode, values []uint16, width, n int) *decodeTable {
 	for n := len(t.single); n < len(t.multi); n *= 2 {
 		copy(t.multi[n:], t.multi[:n])
 	}
-	return t
 }
 
 // entry returns the multi entry of index i.
