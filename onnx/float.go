@@ -10,6 +10,11 @@ import (
 // rounds to nearest even, and other types are an error. Where Bytes is a view nothing is allocated, so a large tensor can be
 // read block by block.
 func (t *Tensor) ReadFloats(dst []float32, first int64) error {
+	switch t.DataType {
+	case Float, Double, Float16, BFloat16:
+	default:
+		return t.errorf("elements of type %s do not convert to float", t.DataType)
+	}
 	raw, err := t.Bytes()
 	if err != nil {
 		return err
@@ -20,11 +25,6 @@ func (t *Tensor) ReadFloats(dst []float32, first int64) error {
 	}
 	if first < 0 || first > n || int64(len(dst)) > n-first {
 		return t.errorf("elements %d to %d are not within its %d", first, first+int64(len(dst)), n)
-	}
-	switch t.DataType {
-	case Float, Double, Float16, BFloat16:
-	default:
-		return t.errorf("elements of type %s do not convert to float", t.DataType)
 	}
 	width := int64(t.DataType.Bits() / 8)
 	raw = raw[first*width : (first+int64(len(dst)))*width]
