@@ -65,6 +65,8 @@ func TestCodersRoundTrip(t *testing.T) {
 }
 
 // checkDecodes requires that b decodes to sym, and neither a part of it nor more.
+// Only prefix codes promise to notice each cut: the last bytes of a range coder
+// choose among symbols, so that others may come out without them.
 func checkDecodes(t *testing.T, coder Coder, b []byte, sym []int32, shape []int, p Params) {
 	t.Helper()
 	got := make([]int32, len(sym))
@@ -85,7 +87,11 @@ func checkDecodes(t *testing.T, coder Coder, b []byte, sym []int32, shape []int,
 		if cut < 0 || cut >= len(b) {
 			continue
 		}
-		if err := coder.Decode(got, b[:cut], shape, p); !errors.As(err, &corrupt) {
+		err := coder.Decode(got, b[:cut], shape, p)
+		if err == nil && coder.Name() == "context" && !slices.Equal(got, sym) && checkSymbols(got, p) == nil {
+			continue
+		}
+		if !errors.As(err, &corrupt) {
 			t.Errorf("cut to %d of %d bytes: %v", cut, len(b), err)
 		}
 	}
@@ -118,7 +124,10 @@ func TestCodersRefuseSymbolsOutsideTheRange(t *testing.T) {
 
 // A flipped bit is refused or yields symbols of the range, and never a panic.
 func TestCodersSurviveFlippedBits(t *testing.T) {
-	rng := rand.New(rand.NewPCG(11, 12))
+	rng, trials := rand.New(rand.NewPCG(11, 12)), 300
+	if testing.Short() {
+		trials = 50
+	}
 	for _, coder := range Coders() {
 		for _, sym := range [][]int32{
 			laplace(300, 4, 0.9, -16, 15), laplace(6000, 4, 0, -16, 15), laplace(5000, 1, 0.95, -3, 3), laplace(900, 700, 0, -1<<15, 1<<15),
@@ -130,7 +139,7 @@ func TestCodersSurviveFlippedBits(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := make([]int32, len(sym))
-			for range 300 {
+			for range trials {
 				c := slices.Clone(b)
 				for range 1 + rng.IntN(3) {
 					c[rng.IntN(min(len(c), 1+1<<rng.IntN(14)))] ^= 1 << rng.IntN(8)
