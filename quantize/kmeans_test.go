@@ -155,7 +155,7 @@ func checkBook(t *testing.T, w []float32, q Quantizer, s Stats, o KMeansOptions)
 	for i, v := range w {
 		distinct[v] = true
 		d := float64(v) - float64(out[i])
-		if codes[i] < lo || codes[i] > hi || d*d != nearest(v, q.Codebook) {
+		if codes[i] < lo || codes[i] > hi || d*d != distance(v, q.Codebook) {
 			t.Fatalf("%v: weight %v has code %d and value %v of %v", o, v, codes[i], out[i], q.Codebook)
 		}
 		if v == 0 && o.KeepZero && (codes[i] != 0 || out[i] != 0) {

@@ -71,8 +71,8 @@ func squaredError(w, v []float32) float64 {
 	return sum
 }
 
-// nearest returns the squared distance from w to the nearest level.
-func nearest(w float32, book []float32) float64 {
+// distance returns the squared distance from w to the nearest level.
+func distance(w float32, book []float32) float64 {
 	best := math.Inf(1)
 	for _, c := range book {
 		d := float64(w) - float64(c)
