@@ -34,7 +34,7 @@ func (w *writer) finish(s *side) error {
 	if err := w.place(s.topology, s.payload); err != nil {
 		return err
 	}
-	if err := w.section(sectionRecords, true, appendRecords(nil, w.records), 0); err != nil {
+	if err := w.section(sectionRecords, true, appendRecords(nil, w.records), 1); err != nil {
 		return err
 	}
 	if len(w.tables) > 0 {
@@ -43,12 +43,12 @@ func (w *writer) finish(s *side) error {
 		}
 	}
 	if len(w.checksums) > 0 {
-		if err := w.section(sectionChecksums, true, w.checksums, 0); err != nil {
+		if err := w.section(sectionChecksums, true, w.checksums, 4); err != nil {
 			return err
 		}
 	}
 	if len(s.layout.places) > 0 {
-		if err := w.section(sectionLayout, false, appendLayout(nil, s.layout), 0); err != nil {
+		if err := w.section(sectionLayout, false, appendLayout(nil, s.layout), 1); err != nil {
 			return err
 		}
 	}

@@ -49,6 +49,7 @@ const (
 	blockUnits    = 1 << 18 // units a block, where a record names no other number (§5)
 	maxBlockUnits = 1 << 20
 	maxMix        = 1 << 20 // a section coded by the mixing coder is at most this long
+	minMix        = 32      // below, a writer does not try it
 
 	// A tensor inside an attribute has a record if its values take so many
 	// bytes; below, they stay in the topology. Readers do not depend on it.

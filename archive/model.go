@@ -62,8 +62,8 @@ func (r *Reader) skeleton() (*onnx.Model, []onnx.TensorRef, error) {
 	return m, slots, nil
 }
 
-// topology returns the protobuf of the first graph that has no name.
-func (r *Reader) topology() ([]byte, error) {
+// readTopology returns the protobuf of the first graph that has no name.
+func (r *Reader) readTopology() ([]byte, error) {
 	for _, e := range r.sections {
 		if e.id != sectionTopology {
 			continue
@@ -160,15 +160,13 @@ func (p *place) external() *onnx.ExternalData {
 	return x
 }
 
-// tensors returns the places and names of the records in the topology.
-func (r *Reader) tensors() ([]onnx.TensorRef, error) {
-	r.namesOnce.Do(func() {
-		r.refsErr = mapped.Guard(func() (err error) {
-			_, r.refs, err = r.skeleton()
-			return err
-		})
+// readTensors returns the slots for those who want their names and places only.
+func (r *Reader) readTensors() (slots []onnx.TensorRef, err error) {
+	err = mapped.Guard(func() error {
+		_, slots, err = r.skeleton()
+		return err
 	})
-	return r.refs, r.refsErr
+	return slots, err
 }
 
 // Index returns the number of the tensor with that name; where several graphs have

@@ -43,9 +43,9 @@ type Reader struct {
 	rawTable []int64 // bytes of each table
 	sums     []byte  // checksums of all blocks
 
-	namesOnce sync.Once
-	refs      []onnx.TensorRef // of the records, by the topology; nil if that is damaged
-	refsErr   error
+	// The topology, decoded when it is first needed.
+	topology func() ([]byte, error)
+	tensors  func() ([]onnx.TensorRef, error) // places and names of the records
 }
 
 // Open maps the archive at path and reads its tables. The error is a
@@ -93,6 +93,7 @@ func (r *Reader) Version() int { return r.version }
 func (r *Reader) Len() int { return len(r.records) }
 
 func (r *Reader) init(o ReadOptions) error {
+	r.topology, r.tensors = sync.OnceValues(r.readTopology), sync.OnceValues(r.readTensors)
 	r.threads = o.Threads
 	if r.threads <= 0 {
 		r.threads = runtime.GOMAXPROCS(0)

@@ -96,12 +96,15 @@ func packSection(id uint64, critical bool, data []byte, stride int) (entry, []by
 		length: int64(len(data)), decoded: int64(len(data)), crc: checksum(data),
 	}
 	best, coding := data, byte(codingStored)
-	if len(data) <= maxMix {
+	switch n := len(data); {
+	case n > maxMix:
+		if packed, err := packZstd(data); err == nil && len(packed)+8 < len(best) {
+			best, coding = packed, codingZstd
+		}
+	case n >= minMix:
 		if packed := huffman.AppendMix(nil, data, stride); len(packed)+2 < len(best) {
 			best, coding = packed, codingMix|byte(stride)<<4
 		}
-	} else if packed, err := packZstd(data); err == nil && len(packed)+8 < len(best) {
-		best, coding = packed, codingZstd
 	}
 	e.length, e.coding = int64(len(best)), coding
 	return e, best

@@ -77,13 +77,21 @@ func valuesOf(t *onnx.Tensor) ([]byte, error) {
 
 // Ties returns, for each tensor, the index of the first one with the same type and
 // the same bytes, its own if there is none before it. Only tensors whose type and
-// size another one shares are looked at, and of those a sample first.
+// size another one shares are looked at, and of those a sample first. Strings, and
+// tensors that get no record, are never tied. release is as in Options.
 func Ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tensor)) ([]int, error) {
 	first := make([]int, len(tensors))
 	groups := [][]int{make([]int, 0, len(tensors))}
 	for i, ref := range tensors {
 		first[i] = i
-		if ref.DataType != onnx.String && ref.DataType != onnx.Undefined {
+		if ref.DataType == onnx.String || ref.DataType == onnx.Undefined {
+			continue
+		}
+		is, err := isSlot(ref)
+		if err != nil {
+			return nil, fmt.Errorf("archive: %w", err)
+		}
+		if is {
 			groups[0] = append(groups[0], i)
 		}
 	}
@@ -125,7 +133,10 @@ func Ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tens
 	if err == nil {
 		err = ctx.Err()
 	}
-	return first, err
+	if err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return first, nil
 }
 
 // split divides groups of indices by a key and drops those left alone. The order
