@@ -135,8 +135,12 @@ func (g *group) arrange() {
 		size := t.Size()
 		x := t.External
 		*x = ExternalData{Location: x.Location, HasOffset: true, HasLength: true, Length: size, Checksum: x.Checksum, entries: x.entries}
+		if size == 0 {
+			x.Offset = end
+			continue
+		}
 		v, isView := t.payload().(view)
-		if isView && size > 0 {
+		if isView {
 			if at, ok := shared[key{&v[0], size}]; ok {
 				x.Offset = at
 				continue
@@ -147,13 +151,11 @@ func (g *group) arrange() {
 			align = largeAlign
 		}
 		x.Offset = (end + align - 1) / align * align
-		if isView && size > 0 {
+		if isView {
 			shared[key{&v[0], size}] = x.Offset
 		}
 		end = x.Offset + size
-		if size > 0 {
-			g.places = append(g.places, place{x.Offset, t.payload()})
-		}
+		g.places = append(g.places, place{x.Offset, t.payload()})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path"
@@ -236,7 +237,7 @@ func (s *saver) makeFolder(dir, folder string) error {
 	}
 	defer root.Close()
 	for p := folder; p != "."; p = filepath.Dir(p) {
-		if _, err := root.Stat(p); err == nil {
+		if _, err := root.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		s.folders = append([]string{filepath.Join(dir, p)}, s.folders...)
