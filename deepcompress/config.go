@@ -25,7 +25,7 @@ type Config struct {
 	EmitONNX      string   `yaml:"emit-onnx,omitempty" json:"emit-onnx,omitempty" doc:"where to write the plain ONNX model that the archive decodes to"`
 	Strict        bool     `yaml:"strict,omitempty" json:"strict,omitempty" doc:"fail where a weight cannot be compressed as planned"`
 	Force         bool     `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
-	DryRun        bool     `yaml:"dry-run,omitempty" json:"dry-run,omitempty" doc:"plan and count bytes, write nothing"`
+	DryRun        bool     `yaml:"dry-run,omitempty" json:"dry-run,omitempty" doc:"plan and count bytes, write nothing but plan-out"`
 	NoVerify      bool     `yaml:"no-verify,omitempty" json:"no-verify,omitempty" doc:"do not decode the archive after writing it"`
 	Histograms    bool     `yaml:"histograms,omitempty" json:"histograms,omitempty" doc:"count weights before and after, for reports"`
 	Threads       int      `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`

@@ -182,7 +182,7 @@ func (r *run) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("%d weight tensors were kept without loss, the table says why; --strict makes that an error", skipped))
 	}
 	if r.DryRun {
-		notes = append(notes, "dry run: bytes were counted by encoding everything, and nothing was written")
+		notes = append(notes, "dry run: bytes were counted by encoding everything, and no model was written")
 	} else if r.NoVerify {
 		notes = append(notes, "the archive was not decoded after writing (--no-verify)")
 	}

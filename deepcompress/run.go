@@ -132,16 +132,16 @@ func (r *run) strip() bool {
 
 // createOutputs makes sure that there is a place for every output before the long work begins.
 func (r *run) createOutputs() (err error) {
+	if r.PlanOut != "" { // the one thing that a dry run writes, because it is asked for by name
+		if r.planOut, err = atomicfile.Create(r.PlanOut, r.Force); err != nil {
+			return err
+		}
+	}
 	if r.DryRun {
 		return nil
 	}
 	if r.out, err = atomicfile.Create(r.OutputPath(), r.Force); err != nil {
 		return err
-	}
-	if r.PlanOut != "" {
-		if r.planOut, err = atomicfile.Create(r.PlanOut, r.Force); err != nil {
-			return err
-		}
 	}
 	if r.EmitONNX != "" {
 		probe, err := atomicfile.Create(r.EmitONNX, r.Force)
@@ -233,52 +233,68 @@ func (r *run) write(ctx context.Context) error {
 
 // finish verifies the archive, writes what else was asked for, and gives the files their names.
 func (r *run) finish(ctx context.Context) error {
-	if r.DryRun {
-		return nil
-	}
-	if !r.NoVerify {
-		if err := verifyArchive(ctx, r.out.Name(), r.Threads, r.events); err != nil {
-			return fmt.Errorf("deepcompress: the archive just written does not decode: %w", err)
-		}
-		r.result.Verified = true
-	}
-	files := []*atomicfile.File{r.out}
+	var files []*atomicfile.File
 	if r.planOut != nil {
-		doc, err := resolvedPlan(r.plan, r.strip(), r.decisions, r.first)
-		if err != nil {
+		if err := r.writePlan(); err != nil {
 			return err
 		}
-		if _, err := r.planOut.Write(doc); err != nil {
-			return err
-		}
-		files = append([]*atomicfile.File{r.planOut}, files...)
-		r.result.PlanOut = r.PlanOut
+		files = append(files, r.planOut)
 	}
 	var emitted []string
-	if r.EmitONNX != "" {
+	if r.out != nil {
+		if err := r.verify(ctx); err != nil {
+			return err
+		}
 		var err error
-		if emitted, err = restore(ctx, r.out.Name(), r.EmitONNX, DecompressConfig{Force: r.Force, Threads: r.Threads}, r.events); err != nil {
+		if emitted, err = r.emit(ctx); err != nil {
 			return err
 		}
-		if r.result.ONNX, err = job.HashFile(ctx, emitted[0], emitted[1:]...); err != nil {
-			return err
+		files = append(files, r.out)
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = atomicfile.CommitAll(files...)
+	}
+	if err != nil {
+		for _, p := range emitted {
+			os.Remove(p)
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		removeAll(emitted)
-		return err
+	return err
+}
+
+// verify decodes what was just written.
+func (r *run) verify(ctx context.Context) error {
+	if r.NoVerify {
+		return nil
 	}
-	if err := atomicfile.CommitAll(files...); err != nil {
-		removeAll(emitted)
-		return err
+	if err := verifyArchive(ctx, r.out.Name(), r.Threads, r.events); err != nil {
+		return fmt.Errorf("deepcompress: the archive just written does not decode: %w", err)
 	}
+	r.result.Verified = true
 	return nil
 }
 
-func removeAll(paths []string) {
-	for _, p := range paths {
-		os.Remove(p)
+func (r *run) writePlan() error {
+	doc, err := resolvedPlan(r.plan, r.strip(), r.decisions, r.first)
+	if err != nil {
+		return err
 	}
+	r.result.PlanOut = r.PlanOut
+	_, err = r.planOut.Write(doc)
+	return err
+}
+
+// emit writes the plain model that the archive decodes to, from the archive itself.
+func (r *run) emit(ctx context.Context) (files []string, err error) {
+	if r.EmitONNX == "" {
+		return nil, nil
+	}
+	if files, err = restore(ctx, r.out.Name(), r.EmitONNX, DecompressConfig{Force: r.Force, Threads: r.Threads}, r.events); err != nil {
+		return nil, err
+	}
+	r.result.ONNX, err = job.HashFile(ctx, files[0], files[1:]...)
+	return files, err
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

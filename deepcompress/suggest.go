@@ -43,7 +43,7 @@ func yamlKeys[T any]() (keys []string) {
 
 // suggest returns "; did you mean X?" for the known word nearest to word, or all known words where none is near.
 func suggest(word string, known []string) string {
-	best, bestDistance := "", 3
+	best, bestDistance := "", 2+len(word)/4
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(word), k); d < bestDistance {
 			best, bestDistance = k, d
