@@ -40,10 +40,10 @@ func TestKeep(t *testing.T) {
 		ties[i] = float32(i%5) - 2
 	}
 	for name, w := range map[string][]float32{
-		"normal": normal(10_001, 1), "many": normal(weights.Chunk*3+1, 2), "ties": ties, "one": {-3}, "zero": make([]float32, 9),
+		"normal": normal(10_001, 1), "many": normal(weights.Chunk+1, 2), "ties": ties, "one": {-3}, "zero": make([]float32, 9),
 		"tiny": {1e-45, -3e-45, 4.2e-45, 0}, "huge": {math.MaxFloat32, -math.MaxFloat32, 1},
 	} {
-		for _, keep := range []float64{1e-9, 0.04, 0.1, 0.5, 0.999, 1} {
+		for _, keep := range []float64{1e-9, 0.04, 0.5, 0.999, 1} {
 			got, err := Threshold(weights.Floats(w), Rule{Keep: keep})
 			if err != nil || got != kthLargest(w, keep) {
 				t.Errorf("%s, keep %v: threshold %v, want %v (%v)", name, keep, got, kthLargest(w, keep), err)
@@ -62,7 +62,7 @@ func TestKeep(t *testing.T) {
 }
 
 func TestGlobal(t *testing.T) {
-	a, b, c := normal(5000, 3), normal(300_000, 4), normal(77, 5)
+	a, b, c := normal(5000, 3), normal(weights.Chunk+5, 4), normal(77, 5)
 	for i := range a {
 		a[i] *= 10
 	}

@@ -1,52 +1,98 @@
 package quantize
 
 import (
-	"fmt"
+	"encoding/binary"
+	"math"
+	"os"
 	"testing"
 )
 
-func BenchmarkCodes(b *testing.B) {
-	w := laplace(1<<18, 0.005, 1)
-	codes := make([]int32, len(w))
-	grid := Quantizer{Step: 0.0007, Min: -127, Max: 127}
-	book := Quantizer{Origin: 16}
-	for i := range 32 {
-		book.Codebook = append(book.Codebook, float32(i-16)*0.002)
+// benchWeights are the float32 in the file that $EFFML_WEIGHTS names, say those of bench/peers/sharing.py, else as many
+// Laplace weights as that script has: VGG-16's fc6 with 4 % kept.
+func benchWeights(b *testing.B) []float32 {
+	b.Helper()
+	path := os.Getenv("EFFML_WEIGHTS")
+	if path == "" {
+		return laplace(25088*4096/25, 0.005, 1)
 	}
-	for _, c := range []struct {
-		name string
-		q    Quantizer
-	}{{"grid", grid}, {"codebook32", book}} {
-		b.Run(c.name, func(b *testing.B) {
-			for range b.N {
-				c.q.Codes(codes, w)
-			}
-			perSecond(b, len(w))
-		})
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
 	}
-	b.Run("tally", func(b *testing.B) {
-		n := 255
-		t := &tally{value: grid.levels(nil), counts: make([]uint32, n), even: make([]uint32, n), codes: make([]int32, 4096)}
-		grid.Codes(t.codes, w[:4096])
-		for range b.N {
-			for i := 0; i < len(w); i += 4096 {
-				t.add(w[i:i+4096], -127)
-			}
-		}
-		perSecond(b, len(w))
-	})
-	b.Run("survey", func(b *testing.B) {
-		s := &survey{counts: make([]uint32, 1<<17)}
-		for range b.N {
-			s.add(w)
-		}
-		perSecond(b, len(w))
-	})
+	w := make([]float32, len(raw)/4)
+	for i := range w {
+		w[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	}
+	return w
 }
 
 // perSecond reports millions of weights a second.
 func perSecond(b *testing.B, n int) {
+	b.Helper()
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mweights/s")
 }
 
-var _ = fmt.Sprint
+func BenchmarkKMeans32(b *testing.B) {
+	w := benchWeights(b)
+	for _, init := range []Init{InitLinear, InitDensity, InitOptimal} {
+		b.Run(init.String(), func(b *testing.B) {
+			var s Stats
+			for b.Loop() {
+				var err error
+				if _, s, err = KMeans(Floats(w), KMeansOptions{K: 32, Init: init}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			perSecond(b, len(w))
+			b.ReportMetric(s.MSE*1e9, "MSE/1e-9")
+		})
+	}
+	// The reference: the optimum on 65,535 bins.
+	b.Run("optimum", func(b *testing.B) {
+		var s Stats
+		for b.Loop() {
+			var err error
+			if _, s, err = Optimal(Floats(w), 32, maxBins, false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(s.MSE*1e9, "MSE/1e-9")
+	})
+}
+
+func BenchmarkUniform30dB(b *testing.B) {
+	w := benchWeights(b)
+	for b.Loop() {
+		if _, _, err := Uniform(Floats(w), 30, GridOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b, len(w))
+}
+
+func BenchmarkCodes(b *testing.B) {
+	w := laplace(1<<18, 0.005, 1)
+	codes := make([]int32, len(w))
+	book := Quantizer{Origin: 16}
+	for i := range 32 {
+		book.Codebook = append(book.Codebook, float32(i-16)*0.002)
+	}
+	for name, q := range map[string]Quantizer{"grid": {Step: 0.0007, Min: -127, Max: 127}, "codebook": book} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				q.Codes(codes, w)
+			}
+			perSecond(b, len(w))
+		})
+	}
+}
+
+func BenchmarkMeasure(b *testing.B) {
+	w := laplace(1<<22, 0.005, 1)
+	for b.Loop() {
+		if _, err := Measure(Floats(w), Quantizer{Step: 0.0007, Min: -127, Max: 127}, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond(b, len(w))
+}

@@ -21,7 +21,8 @@ type Fit func(src Source) (Quantizer, Stats, error)
 
 // Groups fits each run of size consecutive weights on its own (the last may be shorter; size 0 is all) and returns the
 // statistics of all together: sums over the weights, so that SQNR is that of the tensor, Entropy the mean that codes of
-// one table a group would take, and Levels the most of one group. Groups are fitted concurrently.
+// one table a group would take, and Levels the most of one group. Groups
+// of up to 2,000,000 weights are fitted concurrently.
 func Groups(src Source, size int, fit Fit) (Grouped, Stats, error) {
 	n := src.Len()
 	if size < 0 {
@@ -49,7 +50,8 @@ func Groups(src Source, size int, fit Fit) (Grouped, Stats, error) {
 		}
 	}
 	var wg errgroup.Group
-	for range min(len(g.Q), runtime.GOMAXPROCS(0)) {
+	// Together the groups that are fitted at a time take no more memory than one tensor does.
+	for range min(len(g.Q), runtime.GOMAXPROCS(0), max(1, sortLimit/2/size)) {
 		wg.Go(work)
 	}
 	if wg.Wait() != nil {

@@ -53,7 +53,7 @@ type KMeansOptions struct {
 	K          int        // levels, 2…256
 	Init       Init       // InitLinear where not set
 	KeepZero   bool       // one level is exactly zero, whatever the weights are
-	Iterations int        // at most; 0 stands for 300
+	Iterations int        // at most; 0 stands for 1000
 	Rand       *rand.Rand // needed by InitRandom only
 	Round      Round      // rounds the codebook
 }
@@ -225,7 +225,7 @@ func (p partition) fill(l line, k int) partition {
 func (p partition) lloyd(l line, o KMeansOptions) partition {
 	iterations := o.Iterations
 	if iterations == 0 {
-		iterations = 300
+		iterations = 1000
 	}
 	const enough = 1e-7 // relative gain of an iteration below which it ends
 	c := make([]float64, 0, o.K)

@@ -27,8 +27,8 @@ const maxBins = 1<<16 - 1
 
 // Optimal returns the k levels (2…256) of least mean square error: the exact optimum among partitions at the edges of a
 // histogram, then Lloyd's iteration over the weights themselves. Half of the bins (0 stands for 4096, at most 65535)
-// have equal width, half equal numbers of the weights that are not zero, so that neither tails nor peaks are coarse; with at least twice as
-// many bins as distinct weights the result is the exact optimum. O(k·bins·log bins) beside the sort. With keepZero one
+// have equal width, half equal numbers of the weights that are not zero, so that neither tails nor peaks are coarse; with
+// no more weights than bins the result is the exact optimum. O(k·bins·log bins) beside the sort. With keepZero one
 // level is exactly zero. Errors as [KMeans].
 func Optimal(src Source, k, bins int, keepZero bool) (Quantizer, Stats, error) {
 	o := KMeansOptions{K: k, Init: InitOptimal, KeepZero: keepZero}
@@ -90,6 +90,15 @@ func (o *optimum) addSide(edges []int, sign float64) {
 func histogramEdges(l line, bins int) []int {
 	n := l.len()
 	edges := []int{0, n}
+	if n <= bins {
+		for i := 1; i < n; i++ {
+			if l.value(i) != l.value(i-1) {
+				edges = append(edges, i)
+			}
+		}
+		slices.Sort(edges)
+		return edges
+	}
 	lo, hi := l.value(0), l.value(n-1)
 	zeroLo, zeroHi := l.zeros()
 	edges = append(edges, zeroLo, zeroHi)

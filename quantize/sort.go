@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/effml/effml/internal/mapped"
 	"github.com/effml/effml/internal/weights"
 )
 
@@ -41,8 +42,11 @@ const (
 
 // sortedKeys reads src twice and returns the keys of all weights in ascending order: a most-significant-digit pass goes
 // straight from the source into the result, then the buckets are sorted in place on all processors. Beside the result
-// (4 bytes a weight) it takes 1 MiB a processor, a MiB a reader and the counts.
+// (4 bytes a weight) it takes 2 MiB for each of up to 8 goroutines.
 func sortedKeys(src Source) ([]uint32, error) {
+	if src.Len() <= fewKeys {
+		return sortFew(src)
+	}
 	type lane struct{ heads [1 << splitBits]int }
 	lanes, err := weights.Lanes(src, sortLanes, func(int) *lane { return new(lane) }, func(l *lane, w []float32, first int) error {
 		for _, v := range w {
@@ -81,6 +85,26 @@ func sortedKeys(src Source) ([]uint32, error) {
 	return keys, nil
 }
 
+// fewKeys is the number of keys up to which cutting them first does not pay.
+const fewKeys = 1 << 12
+
+func sortFew(src Source) ([]uint32, error) {
+	w := make([]float32, src.Len())
+	err := mapped.Guard(func() error { return src.Read(w, 0) })
+	if err == nil {
+		err = finite(w, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]uint32, len(w))
+	for i, v := range w {
+		keys[i] = key(v)
+	}
+	radixSort(keys, make([]uint32, len(keys)))
+	return keys, nil
+}
+
 // sortBuckets sorts keys that are in order as far as buckets go; bucket b ends before ends[b].
 func sortBuckets(keys []uint32, ends []int) {
 	var next atomic.Int64
@@ -103,7 +127,7 @@ func sortBuckets(keys []uint32, ends []int) {
 		return
 	}
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range min(sortLanes, runtime.GOMAXPROCS(0)) {
 		wg.Go(work)
 	}
 	wg.Wait()

@@ -3,6 +3,7 @@ package quantize
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/effml/effml/internal/weights"
 )
@@ -182,6 +183,8 @@ type survey struct {
 	most, fewest    float32 // greatest and least magnitude, of the weights that are not zero
 	signal          float64 // Σw²
 	values          []float32
+	out             []float32 // as long as values, for trying steps
+	codes           []int32
 	counts          []uint32
 	used            []usedBin
 }
@@ -202,7 +205,7 @@ func surveyWeights(src Source, limit int) (*survey, error) {
 	lanes, err := weights.Lanes(src, surveyLanes, start, func(s *survey, w []float32, first int) error {
 		s.add(w)
 		if keep {
-			s.values = append([]float32(nil), w...)
+			s.values, s.out, s.codes = slices.Clone(w), make([]float32, len(w)), make([]int32, len(w))
 		}
 		return finite(w, first)
 	})
@@ -263,14 +266,13 @@ func (s *survey) ratio(step float32, o GridOptions) float64 {
 	noise := 0.0
 	if s.values != nil {
 		q := o.quantizer(step, s)
-		codes, out := make([]int32, len(s.values)), make([]float32, len(s.values))
-		q.Codes(codes, s.values)
-		q.Values(out, codes)
+		q.Codes(s.codes, s.values)
+		q.Values(s.out, s.codes)
 		if o.Round != nil {
-			o.Round(out)
+			o.Round(s.out)
 		}
 		for i, v := range s.values {
-			d := float64(v) - float64(out[i])
+			d := float64(v) - float64(s.out[i])
 			noise += d * d
 		}
 		return decibel(s.signal, noise)
