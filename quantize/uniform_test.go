@@ -56,7 +56,11 @@ func TestGridCodes(t *testing.T) {
 // Codes of a codebook are the nearest levels however the weights are looked up.
 func TestCodebookCodes(t *testing.T) {
 	books := [][]float32{
-		{-1, 0, 1}, {5}, {-1e-3, 0, 1e-3, 2e-3, 7, 1e6}, {-math.MaxFloat32, -1, 0, math.MaxFloat32}, {1e-45, 3e-45, 4e-45},
+		{-1, 0, 1},
+		{5},
+		{-1e-3, 0, 1e-3, 2e-3, 7, 1e6},
+		{-math.MaxFloat32, -1, 0, math.MaxFloat32},
+		{1e-45, 3e-45, 4e-45},
 		{0.1, 0.10000001, 0.10000002},
 	}
 	w := append(laplace(9000, 0.01, 1), 5, 1e6, -1e6, math.MaxFloat32, -math.MaxFloat32, 1e-45, 2e-45, 0.1, 0.10000001, 0.5, -0.5)
