@@ -112,7 +112,7 @@ func (c *valueCoder) grid(dst []byte, keys []uint64, ranks []int32, step float64
 	for i, r := range ranks {
 		sym[i] = index[r]
 	}
-	return c.appendSymbols(dst, sym)
+	return c.appendSymbols(dst, sym, worthCodes)
 }
 
 func (c *valueCoder) decodeGrid(dst, src []byte, e Elem, depth int) error {

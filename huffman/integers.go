@@ -23,7 +23,7 @@ func (c *valueCoder) integers(dst, raw []byte, e Elem, depth int) ([]byte, bool)
 		}
 		sym[i] = int32(d)
 	}
-	return c.appendSymbols(binary.AppendUvarint(dst, mode), sym), true
+	return c.appendSymbols(binary.AppendUvarint(dst, mode), sym, worthCodes), true
 }
 
 // majority returns the commonest element if it fills more than half of a
@@ -92,7 +92,7 @@ func (c *valueCoder) deltas(dst, raw []byte, e Elem, depth int) ([]byte, bool) {
 		sym[i] = int32(d)
 		before = v
 	}
-	return c.appendSymbols(dst, sym), true
+	return c.appendSymbols(dst, sym, worthCodes), true
 }
 
 func (c *valueCoder) decodeDeltas(dst, src []byte, e Elem, depth int) error {
@@ -120,7 +120,7 @@ func (c *valueCoder) sparse(dst, raw []byte, e Elem, depth int) []byte {
 			rest = append(rest, raw[i*e.Width:(i+1)*e.Width]...)
 		}
 	}
-	where := c.appendSymbols(nil, sym)
+	where := c.appendSymbols(nil, sym, worthCodes)
 	method, payload := c.best(rest, e, depth+1)
 	dst = binary.AppendUvarint(dst, uint64(len(where)))
 	dst = append(append(dst, where...), method)

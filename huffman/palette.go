@@ -133,7 +133,7 @@ func (c *valueCoder) palette(dst []byte, keys []uint64, ranks []int32, e Elem, d
 	for i := range ranks {
 		ranks[i] -= int32(origin)
 	}
-	return c.appendSymbols(dst, ranks)
+	return c.appendSymbols(dst, ranks, worthCodes)
 }
 
 func (c *valueCoder) decodePalette(dst, src []byte, e Elem, depth int) error {

@@ -82,7 +82,7 @@ func (c *valueCoder) planes(dst, raw []byte, e Elem, drop, depth int) []byte {
 	for i := range keys {
 		keys[i] = first - keys[i]
 	}
-	return c.appendSymbols(dst, keys)
+	return c.appendSymbols(dst, keys, worthPlanes)
 }
 
 // planesFast is planes for whole float32 numbers with the exponent as key: dst
@@ -115,7 +115,7 @@ func (c *valueCoder) planesFast(dst []byte, at int, raw []byte, depth int) []byt
 	for i, k := range keys {
 		sym[i] = int32(k)
 	}
-	return c.appendSymbols(dst, sym)
+	return c.appendSymbols(dst, sym, worthPlanes)
 }
 
 // keys returns n bytes of scratch.
@@ -127,33 +127,40 @@ func (c *valueCoder) keys(n int) []byte {
 }
 
 // planesTop chooses the bits of the key by the entropy of the key plus the bits
-// stored, over at most 4,096 elements evenly spaced.
+// stored, over some 4,096 elements evenly spaced.
 func (c *valueCoder) planesTop(raw []byte, e Elem, drop int) int {
-	least := exponentBits(e.Width)
+	most := min(exponentBits(e.Width)+4, 8*e.Width-drop-1)
+	least := min(exponentBits(e.Width), most)
 	if c.effort == 0 && e.Width != 2 {
-		return min(least, 8*e.Width-drop-1)
+		return least
 	}
 	n := len(raw) / e.Width
-	step := max(n/4096, 1)
-	most := min(least+4, 8*e.Width-drop-1)
-	best, bits := min(least, most), math.Inf(1)
-	for top := best; top <= most; top++ {
-		s := planesOf{e.Width, top, drop}
-		count := make(map[uint64]int)
-		samples := 0
-		for i := 0; i < n; i += step {
-			count[s.key(load(raw, i, e.Width))]++
-			samples++
+	s := planesOf{e.Width, most, drop}
+	counts := make([]int, 1<<most)
+	samples := 0
+	for i := 0; i < n; i += max(n/4096, 1) {
+		counts[s.key(load(raw, i, e.Width))]++
+		samples++
+	}
+	best, price := least, math.Inf(1)
+	for top := most; top >= least; top-- {
+		h, seen := 0.0, 0.0
+		for _, k := range counts {
+			if k > 0 {
+				seen++
+				h -= float64(k) * math.Log2(float64(k)/float64(samples))
+			}
 		}
-		h := 0.0
-		for _, k := range count {
-			h -= float64(k) * math.Log2(float64(k)/float64(samples))
+		// The entropy of a sample is too small by about (seen−1)/(2·ln 2) bits
+		// (G. Miller, 1955), and a key costs some 6 bits of code table.
+		h = (h + (seen-1)/(2*math.Ln2)) / float64(samples)
+		if p := (h-float64(top))*float64(n) + 6*seen; p < price {
+			best, price = top, p
 		}
-		// A seen key costs about 6 bits of table; those of the sample stand for the chunk.
-		total := h/float64(samples)*float64(n) + 6*float64(len(count)) + float64(n*s.stored())
-		if total < bits {
-			best, bits = top, total
+		for i := range len(counts) / 2 {
+			counts[i] = counts[2*i] + counts[2*i+1]
 		}
+		counts = counts[:len(counts)/2]
 	}
 	return best
 }

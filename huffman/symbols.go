@@ -5,9 +5,17 @@ import (
 	"slices"
 )
 
+const (
+	symbolsSample = 1 << 12
+	worthCodes    = 99 // the symbols are all there is
+	worthPlanes   = 97 // they are a fifth of the bytes
+)
+
 // appendSymbols appends "symbols" (see values.go) by the coder that takes the
-// fewest bytes among those that effort allows.
-func (c *valueCoder) appendSymbols(dst []byte, sym []int32) []byte {
+// fewest bytes among those that effort allows. worth is the share of Huffman's
+// bytes, in percent, that another coder's must stay below to be worth its time
+// on many symbols.
+func (c *valueCoder) appendSymbols(dst []byte, sym []int32, worth int) []byte {
 	p := Params{slices.Min(sym), slices.Max(sym)}
 	start := len(dst)
 	head := func(id byte) []byte {
@@ -16,7 +24,7 @@ func (c *valueCoder) appendSymbols(dst []byte, sym []int32) []byte {
 		return binary.AppendUvarint(out, p.levels()-1)
 	}
 	best := []byte(nil)
-	for _, coder := range c.coders(sym) {
+	for _, coder := range c.coders(sym, worth) {
 		out, err := coder.Encode(c.trial[:0], sym, []int{len(sym)}, p)
 		if err != nil {
 			continue // impossible: p is the range
@@ -31,7 +39,7 @@ func (c *valueCoder) appendSymbols(dst []byte, sym []int32) []byte {
 }
 
 // coders returns the coders worth trying.
-func (c *valueCoder) coders(sym []int32) []Coder {
+func (c *valueCoder) coders(sym []int32, worth int) []Coder {
 	if c.effort >= 2 {
 		return Coders()
 	}
@@ -41,13 +49,31 @@ func (c *valueCoder) coders(sym []int32) []Coder {
 			zeros++
 		}
 	}
-	switch {
+	switch both := []Coder{huffmanCoder{}, contextCoder{}}; {
 	case 4*zeros > 3*len(sym):
-		return []Coder{contextCoder{}}
-	case c.effort >= 1 || len(sym) < 1<<12:
-		return []Coder{huffmanCoder{}, contextCoder{}}
+		return both[1:]
+	case len(sym) <= symbolsSample || c.effort > 0 && c.clustered(sym, worth):
+		return both
+	default:
+		return both[:1]
 	}
-	return []Coder{huffmanCoder{}}
+}
+
+// clustered reports whether on the first symbols the context coder beats
+// Huffman codes clearly, as it does where neighbours tell something.
+func (c *valueCoder) clustered(sym []int32, worth int) bool {
+	sym = sym[:symbolsSample]
+	p := Params{slices.Min(sym), slices.Max(sym)}
+	var size [2]int
+	for i, coder := range []Coder{contextCoder{}, huffmanCoder{}} {
+		out, err := coder.Encode(c.trial[:0], sym, []int{len(sym)}, p)
+		if err != nil {
+			return false // impossible: p is the range
+		}
+		c.trial = out
+		size[i] = len(out)
+	}
+	return 100*size[0] < worth*size[1]
 }
 
 // decodeSymbols fills sym from "symbols"; it consumes src exactly.
