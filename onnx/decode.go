@@ -229,6 +229,9 @@ func (f *field) setMessage(v reflect.Value, r *record, depth int) *FormatError {
 // setList adds a record to a repeated number or to bytes that stay as they are.
 func (f *field) setList(p any, head *message, r *record) *FormatError {
 	if f.list {
+		if len(r.data) == 0 {
+			return nil
+		}
 		head.alt &^= f.bit
 		if isPacked := r.wire == protowire.BytesType; isPacked != f.packed {
 			head.alt |= f.bit
@@ -244,7 +247,7 @@ func (f *field) setList(p any, head *message, r *record) *FormatError {
 		} else {
 			p.data = append(p.data, r.data...) // a view has no room to grow, so this copies it first
 		}
-		p.present = true
+		p.present = !f.list
 	case *[]int64:
 		for b := r.data; len(b) > 0; {
 			x, n := protowire.ConsumeVarint(b)

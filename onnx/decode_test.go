@@ -93,6 +93,8 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	f.Add([]byte(lp(7, lp(5, vi(1, 2), vi(2, 1), f32(4, 1), f32(4, 2), lp(7, "\x01")))))
+	// A packed field of no numbers beside another field with values.
+	f.Add([]byte(":\x13*\x11\b\xb9\x11\b\xb9\xff\xff\xff?%\x00\x02\x00@:\x80\x00"))
 	f.Add([]byte("<html>"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, err := onnx.Decode(file)
