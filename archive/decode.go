@@ -41,7 +41,7 @@ func (r *Reader) decodeBlock(sc *scratch, index, b int, dst []byte) error {
 		return r.badBlock(index, b, err)
 	}
 	if got, want := checksum(dst), binary.LittleEndian.Uint32(r.sums[4*(rec.checksum+b):]); got != want {
-		return r.badBlock(index, b, fmt.Errorf("checksum %08x instead of %08x", got, want))
+		return r.badBlock(index, b, &sumError{got, want})
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 
@@ -111,12 +112,31 @@ func (r *Reader) init(o ReadOptions) error {
 		}
 		decoded := int64(0)
 		for _, e := range r.sections {
-			if decoded += min(e.decoded, limit+1); decoded > limit {
-				return &LimitError{r.path, decoded, int64(len(r.data)), limit}
+			if e.id != sectionBlocks {
+				decoded = addUp(decoded, e.decoded)
 			}
 		}
-		return r.readRecords(limit - decoded)
+		if decoded <= limit {
+			if err := r.readRecords(); err != nil {
+				return err
+			}
+		}
+		for i := range r.records {
+			decoded = addUp(decoded, r.records[i].size)
+		}
+		if decoded > limit {
+			return &LimitError{r.path, decoded, int64(len(r.data)), limit}
+		}
+		return nil
 	})
+}
+
+// addUp adds sizes; what is too large for an int64 stays at its greatest value.
+func addUp(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // corrupt returns a *CorruptError of this file.
@@ -222,9 +242,8 @@ func (r *Reader) wrong(id uint64, err error, format string, args ...any) error {
 	return r.corrupt(e.name(), e.offset, err, format, args...)
 }
 
-// readRecords reads tables, records and checksums. limit bounds what the records
-// may claim to decode to.
-func (r *Reader) readRecords(limit int64) error {
+// readRecords reads tables, records and checksums.
+func (r *Reader) readRecords() error {
 	data, err := r.section(sectionTables)
 	if err != nil {
 		return err
@@ -238,7 +257,7 @@ func (r *Reader) readRecords(limit int64) error {
 	c := cursor{data: data}
 	r.records = make([]record, 0, c.count(1))
 	blocks, _ := r.find(sectionBlocks)
-	next, n, decoded := int64(headerSize), 0, int64(0)
+	next, n := int64(headerSize), 0
 	for i := range cap(r.records) {
 		rec, err := parseRecord(c.string(), len(r.tables), r.records)
 		if c.err != nil {
@@ -257,9 +276,6 @@ func (r *Reader) readRecords(limit int64) error {
 			rec.offsets = append(rec.offsets, next)
 		}
 		n += len(rec.lengths)
-		if decoded += min(rec.size, limit+1); decoded > limit {
-			return &LimitError{r.path, decoded, int64(len(r.data)), limit}
-		}
 		r.records = append(r.records, rec)
 	}
 	if err := c.end(); err != nil {

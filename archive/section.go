@@ -150,10 +150,15 @@ func unpackSection(e entry, src []byte) ([]byte, error) {
 		return nil, errCoding
 	}
 	if got := checksum(out); got != e.crc {
-		return nil, fmt.Errorf("checksum %08x instead of %08x", got, e.crc)
+		return nil, &sumError{got, e.crc}
 	}
 	return out, nil
 }
+
+// sumError says that a checksum is wrong.
+type sumError struct{ got, want uint32 }
+
+func (e *sumError) Error() string { return fmt.Sprintf("checksum %08x instead of %08x", e.got, e.want) }
 
 // maxWindow bounds what the zstd decoder takes before it has seen data.
 const maxWindow = 8 << 20

@@ -28,7 +28,7 @@ func skeleton(m *onnx.Model) ([]byte, *layout, error) {
 	}
 	var b bytes.Buffer
 	if _, err := m.WriteTo(&b); err != nil {
-		return nil, nil, fmt.Errorf("archive: topology: %w", err)
+		return nil, nil, fmt.Errorf("topology: %w", err)
 	}
 	return b.Bytes(), &l, nil
 }
@@ -39,7 +39,7 @@ func (l *layout) add(t *onnx.Tensor) error {
 	x := t.External
 	size, err := t.ByteSize()
 	if err != nil {
-		return fmt.Errorf("archive: %w", err)
+		return err
 	}
 	if x == nil || x.HasLength && x.Length != size || !x.HasOffset && x.Offset != 0 {
 		return nil
@@ -61,7 +61,7 @@ func sameEntries(a, b *onnx.ExternalData) (bool, error) {
 		t := &onnx.Tensor{Storage: onnx.StorageExternal, External: x}
 		m := onnx.Model{Graph: &onnx.Graph{Initializers: []*onnx.Tensor{t}}}
 		if _, err := m.WriteTo(&out[i]); err != nil {
-			return false, fmt.Errorf("archive: external data: %w", err)
+			return false, fmt.Errorf("external data: %w", err)
 		}
 	}
 	return bytes.Equal(out[0].Bytes(), out[1].Bytes()), nil

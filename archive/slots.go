@@ -26,7 +26,7 @@ func slotsOf(m *onnx.Model) ([]onnx.TensorRef, error) {
 	for _, ref := range m.Tensors() {
 		is, err := isSlot(ref)
 		if err != nil {
-			return nil, fmt.Errorf("archive: %w", err)
+			return nil, err
 		}
 		if is {
 			slots = append(slots, ref)
@@ -80,6 +80,14 @@ func valuesOf(t *onnx.Tensor) ([]byte, error) {
 // size another one shares are looked at, and of those a sample first. Strings, and
 // tensors that get no record, are never tied. release is as in Options.
 func Ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tensor)) ([]int, error) {
+	first, err := ties(ctx, tensors, release)
+	if err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return first, nil
+}
+
+func ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tensor)) ([]int, error) {
 	first := make([]int, len(tensors))
 	groups := [][]int{make([]int, 0, len(tensors))}
 	for i, ref := range tensors {
@@ -89,7 +97,7 @@ func Ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tens
 		}
 		is, err := isSlot(ref)
 		if err != nil {
-			return nil, fmt.Errorf("archive: %w", err)
+			return nil, err
 		}
 		if is {
 			groups[0] = append(groups[0], i)
@@ -133,10 +141,7 @@ func Ties(ctx context.Context, tensors []onnx.TensorRef, release func(*onnx.Tens
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
-	}
-	return first, nil
+	return first, err
 }
 
 // split divides groups of indices by a key and drops those left alone. The order

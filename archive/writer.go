@@ -22,11 +22,19 @@ import (
 // Values of external data must be loaded. A tensor whose values do not fit its
 // shape, or whose type is unknown, is kept as it is, without being packed.
 func Write(ctx context.Context, w io.Writer, m *onnx.Model, o Options) (*Sizes, error) {
+	s, err := write(ctx, w, m, o)
+	if err != nil {
+		return nil, fmt.Errorf("archive: %w", err)
+	}
+	return s, nil
+}
+
+func write(ctx context.Context, w io.Writer, m *onnx.Model, o Options) (*Sizes, error) {
 	wr, err := newWriter(w, m, o)
 	if err != nil {
 		return nil, err
 	}
-	firsts, err := Ties(ctx, wr.slots, o.Release)
+	firsts, err := ties(ctx, wr.slots, o.Release)
 	if err != nil {
 		return nil, err
 	}
@@ -41,12 +49,11 @@ func Write(ctx context.Context, w io.Writer, m *onnx.Model, o Options) (*Sizes, 
 			return wr.produce(ctx, firsts, yield)
 		}, wr.code, wr.take)
 	})
-	err = g.Wait()
-	if err == nil {
-		err = wr.finish(&s)
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("archive: %w", err)
+	if err := wr.finish(&s); err != nil {
+		return nil, err
 	}
 	return &wr.sizes, nil
 }
@@ -116,13 +123,13 @@ func newWriter(w io.Writer, m *onnx.Model, o Options) (*writer, error) {
 		for _, name := range o.Coders {
 			c, err := huffman.ByName(name)
 			if err != nil {
-				return nil, fmt.Errorf("archive: %w", err)
+				return nil, err
 			}
 			wr.coders = append(wr.coders, c)
 		}
 	}
 	if len(wr.coders) == 0 {
-		return nil, fmt.Errorf("archive: no coder is allowed")
+		return nil, fmt.Errorf("no coder is allowed")
 	}
 	if err := checkExtra(o.Extra); err != nil {
 		return nil, err
@@ -139,7 +146,7 @@ func checkExtra(extra []Section) error {
 	seen := map[uint64]bool{}
 	for _, s := range extra {
 		if s.ID != SectionPreprocessing && s.ID != SectionClassNames && s.ID < FirstPrivateSection || s.ID >= 1<<62 || seen[s.ID] {
-			return fmt.Errorf("archive: section %d cannot be added", s.ID)
+			return fmt.Errorf("section %d cannot be added", s.ID)
 		}
 		seen[s.ID] = true
 	}
