@@ -104,8 +104,12 @@ func showCompress(r *deepcompress.Result) *report.Document {
 	d := &report.Document{
 		Gates: r.Gates, Notes: r.Notes, Sides: [2]string{"in the model", "in the archive"},
 		Parts: []report.Part{
-			{Name: "codes", Bytes: r.Bytes.Codes}, {Name: "positions", Bytes: r.Bytes.Positions}, {Name: "lossless tensors", Bytes: r.Bytes.Raw},
-			{Name: "codebooks", Bytes: r.Bytes.Codebooks}, {Name: "graph", Bytes: r.Bytes.Topology}, {Name: "header", Bytes: r.Bytes.Header},
+			{Name: "codes", Bytes: r.Bytes.Codes},
+			{Name: "positions", Bytes: r.Bytes.Positions},
+			{Name: "lossless tensors", Bytes: r.Bytes.Raw},
+			{Name: "codebooks", Bytes: r.Bytes.Codebooks},
+			{Name: "graph", Bytes: r.Bytes.Topology},
+			{Name: "header", Bytes: r.Bytes.Header},
 			{Name: "checksums", Bytes: r.Bytes.Checksums},
 		},
 	}

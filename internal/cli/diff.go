@@ -63,13 +63,13 @@ func showDiff(r *evaluate.DiffResult) *report.Document {
 	if s.Changed > 0 {
 		d.Figures = append(d.Figures, report.Figure{Label: "error", Value: decibels(s.SQNR), Detail: fmt.Sprintf("signal-to-noise ratio over all weights; largest difference %.3g", float64(s.MaxError))})
 	}
-	changes := report.Table{Title: "Graph", Head: []string{"WHAT", "", "NAME", "A", "B"}, Align: "lllll"}
+	changes := report.Table{Title: "Graph", Head: []string{"NAME", "WHAT", "A", "B"}, Align: "llll"}
 	for _, part := range []struct {
 		name string
 		list []evaluate.Change
 	}{{"node", r.Graph.Nodes}, {"input", r.Graph.Inputs}, {"output", r.Graph.Outputs}, {"opset", r.Graph.Opsets}, {"metadata", r.Graph.Metadata}} {
 		for _, c := range part.list {
-			changes.Rows = append(changes.Rows, []string{part.name, c.Kind, c.Name, report.Shorten(c.A, 60), report.Shorten(c.B, 60)})
+			changes.Rows = append(changes.Rows, []string{c.Name, part.name + " " + c.Kind, report.Shorten(c.A, 60), report.Shorten(c.B, 60)})
 		}
 	}
 	tensors := report.Table{

@@ -93,6 +93,7 @@ func writeCommands(b *strings.Builder, cmd *cobra.Command) {
 // writeFlags lists a command's own flags before those that all commands share.
 func writeFlags(b *strings.Builder, cmd *cobra.Command) {
 	own, common := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.SortFlags, common.SortFlags = false, false // they are declared in the order a reader wants
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if _, shared := f.Annotations[sharedFlag]; shared || f.Name == "help" {
 			common.AddFlag(f)

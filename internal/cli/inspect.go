@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,8 +95,13 @@ func showInspect(r *evaluate.InspectResult) *report.Document {
 func showArchive(d *report.Document, r *evaluate.InspectResult) {
 	b := r.Archive.Bytes
 	for _, p := range [][2]string{
-		{"codes", "codes"}, {"positions", "positions"}, {"raw", "lossless tensors"}, {"codebooks", "codebooks"},
-		{"topology", "graph"}, {"header", "header"}, {"checksums", "checksums"},
+		{"codes", "codes"},
+		{"positions", "positions"},
+		{"raw", "lossless tensors"},
+		{"codebooks", "codebooks"},
+		{"topology", "graph"},
+		{"header", "header"},
+		{"checksums", "checksums"},
 	} {
 		d.Parts = append(d.Parts, report.Part{Name: p[1], Bytes: b[p[0]]})
 	}
@@ -114,7 +121,11 @@ func inspectTensors(d *report.Document, r *evaluate.InspectResult) report.Table 
 		t.Head, t.Align = append(t.Head, "STORAGE"), t.Align+"l"
 	}
 	t.Head, t.Align = append(t.Head, "MIN", "MAX", "SIGMA", "ZEROS"), t.Align+"rrrr"
-	for _, x := range r.Tensors {
+	largestFirst := slices.Clone(r.Tensors)
+	slices.SortStableFunc(largestFirst, func(a, b evaluate.TensorInfo) int {
+		return cmp.Or(cmp.Compare(b.Stored, a.Stored), cmp.Compare(b.Bytes, a.Bytes))
+	})
+	for _, x := range largestFirst {
 		name := x.Name
 		if x.Graph != "" {
 			name = x.Graph + "/" + name

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime/debug"
 	"slices"
@@ -49,7 +48,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		cmd = nil // its arguments were fine
 	}
 	if err != nil {
-		fmt.Fprint(a.stderr, message(err, cmd))
+		say(a.stderr, "%s", message(err, cmd))
 	}
 	return exitCode(err)
 }
@@ -59,12 +58,12 @@ func guard(stderr io.Writer, verbose bool, run func() int) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
 			b := job.Build()
-			fmt.Fprintf(stderr, "effml: internal error: %v\n", r)
-			fmt.Fprintf(stderr, "This is a bug in effml %s %s: please report it with the command line and, if you can, the file.\n", b.Version, b.Commit)
+			say(stderr, "effml: internal error: %v\n", r)
+			say(stderr, "This is a bug in effml %s %s: please report it with the command line and, if you can, the file.\n", b.Version, b.Commit)
 			if verbose {
-				stderr.Write(debug.Stack())
+				say(stderr, "%s", debug.Stack())
 			} else {
-				fmt.Fprintln(stderr, "-v shows where it happened.")
+				say(stderr, "-v shows where it happened.\n")
 			}
 			code = codeFailure
 		}

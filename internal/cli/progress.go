@@ -84,7 +84,7 @@ func (p *progress) Advance(n int64) {
 	}
 	if now := p.now(); now.Sub(p.lastLine) >= lineEvery {
 		p.lastLine = now
-		fmt.Fprintf(p.w, "effml: %s: %s\n", p.stage, p.amount())
+		say(p.w, "effml: %s: %s\n", p.stage, p.amount())
 	}
 }
 
@@ -128,7 +128,7 @@ func (p *progress) endStage() {
 		p.bar = nil
 	}
 	if p.verbose && p.stage != "" {
-		fmt.Fprintf(p.w, "effml: %s: %s in %.2f s\n", p.stage, p.amount(), p.now().Sub(p.began).Seconds())
+		say(p.w, "effml: %s: %s in %.2f s\n", p.stage, p.amount(), p.now().Sub(p.began).Seconds())
 	}
 	p.stage = ""
 }

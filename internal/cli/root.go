@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ effml inspect model.effml               # where the bytes went`,
 		a.newConfig(), a.newSchema(), a.newCompletion(), a.newVersion())
 	root.AddCommand(topics()...)
 	root.SetHelpCommand(a.newHelp())
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(a.stdout, helpText(cmd)) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { say(a.stdout, "%s", helpText(cmd)) })
 	root.SetFlagErrorFunc(flagError)
 	return root
 }

@@ -74,7 +74,7 @@ func perform[R result](cmd *cobra.Command, a *app, w work[R]) error {
 func (a *app) printNotes(notes []string) {
 	for _, n := range notes {
 		if !a.settings.quiet {
-			fmt.Fprintf(a.stderr, "effml: %s\n", report.Clean(n))
+			say(a.stderr, "effml: %s\n", report.Clean(n))
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (a *app) stepSummary(doc *report.Document) {
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil && !a.settings.quiet {
-		fmt.Fprintf(a.stderr, "effml: GITHUB_STEP_SUMMARY: %v\n", err)
+		say(a.stderr, "effml: GITHUB_STEP_SUMMARY: %v\n", err)
 	}
 }
 

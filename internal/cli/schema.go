@@ -34,14 +34,14 @@ effml schema plan                    # what compress --plan reads`,
 				_, err := fmt.Fprintln(a.stdout, strings.Join(names, "\n"))
 				return err
 			}
-			make, found := all[args[0]]
+			describe, found := all[args[0]]
 			if !found { // compress for effml.compress/v1
-				make, found = all["effml."+args[0]+"/v1"]
+				describe, found = all["effml."+args[0]+"/v1"]
 			}
 			if !found {
 				return job.Usagef("schema: there is no %q%s", args[0], didYouMean(args[0], names))
 			}
-			schema := make()
+			schema := describe()
 			schema["$schema"], schema["title"] = "https://json-schema.org/draft/2020-12/schema", args[0]
 			text, err := encodeJSON(schema)
 			if err != nil {

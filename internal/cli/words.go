@@ -2,11 +2,15 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"math"
 
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/report"
 )
+
+// say writes to stderr; where that fails there is nobody left to tell.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // decibels words a signal-to-noise ratio; that of an exact copy is infinite.
 func decibels(v job.Float) string {

@@ -135,7 +135,7 @@ func TestBuildHasVersionAndGo(t *testing.T) {
 func TestSuggest(t *testing.T) {
 	known := []string{"balanced", "fast", "lossless", "small", "output", "on"}
 	for word, want := range map[string]string{
-		"balnaced": "balanced", "loseless": "lossless", "Fast": "fast", "smal": "small", "outptu": "output",
+		"balancd": "balanced", "loseless": "lossless", "Fast": "fast", "smal": "small", "outptu": "output",
 		"zebra": "", "": "", "xy": "", "ouptut": "output",
 	} {
 		if got := Suggest(word, known); got != want {

@@ -139,11 +139,11 @@ func align(rows [][]string, how string) []string {
 			if how[i] == 'r' { // tabwriter aligns all columns one way, so numbers are padded before
 				s = strings.Repeat(" ", width[i]-utf8.RuneCountInString(s)) + s
 			}
-			fmt.Fprintf(tw, "%s\t", s)
+			_, _ = fmt.Fprintf(tw, "%s\t", s) // it writes to a buffer, which takes everything
 		}
-		fmt.Fprintln(tw)
+		_, _ = fmt.Fprintln(tw)
 	}
-	tw.Flush()
+	_ = tw.Flush()
 	lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
