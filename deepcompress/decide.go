@@ -128,10 +128,11 @@ func (d *decision) fit(seed uint64) error {
 	if err != nil {
 		return err
 	}
-	r, src, threshold := d.rule, weights, 0.0
+	r, src := d.rule, weights
 	if r.Prune != nil {
 		rule := prune.Rule{Keep: r.Prune.Keep, Threshold: r.Prune.Threshold, Sigma: r.Prune.Sigma}
-		if threshold, err = prune.Threshold(weights, rule); err != nil {
+		threshold, err := prune.Threshold(weights, rule)
+		if err != nil {
 			return d.skip(err)
 		}
 		src = pruned{weights, threshold}

@@ -2,12 +2,11 @@ package deepcompress
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"maps"
 
 	"github.com/effml/effml/huffman"
 )

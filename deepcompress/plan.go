@@ -47,6 +47,8 @@ type Rule struct {
 	Bits   int        `yaml:"bits,omitempty" doc:"2^bits levels, 1 to 16; kmeans to 8"`
 	Levels int        `yaml:"levels,omitempty" doc:"number of levels of kmeans, 2 to 256"`
 	SQNR   float64    `yaml:"sqnr,omitempty" doc:"floor of the signal-to-quantisation-noise ratio in dB; the fewest levels that hold it"`
+	Budget float64    `yaml:"budget,omitempty" doc:"floor in dB for all tensors of this rule together, as if their errors added up at the output; larger tensors get larger shares of the noise"`
+	Share  *float64   `yaml:"share,omitempty" doc:"a tensor's share of the budget is in proportion to its weights to this power, 0 (equal) to 1 (the default)"`
 	Step   float64    `yaml:"step,omitempty" doc:"distance of two levels of a grid"`
 	Dead   float64    `yaml:"dead-zone,omitempty" doc:"uniform: a code begins at (n-1/2+dead-zone) steps: more zeros, fewer bytes; 0 to 1/2"`
 	Init   string     `yaml:"init,omitempty" doc:"kmeans: linear, density, random or optimal"`
@@ -227,8 +229,8 @@ func (r *Rule) check() (errs []error) {
 		if r.Keep != "lossless" {
 			add("keep: %q must be lossless", r.Keep)
 		}
-		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Step != 0 || r.Dead != 0 || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
-			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, step, dead-zone, init, group, prune or coder")
+		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Budget != 0 || r.Share != nil || r.Step != 0 || r.Dead != 0 || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
+			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, budget, step, dead-zone, init, group, prune or coder")
 		}
 		return errs
 	}
@@ -253,13 +255,13 @@ func (r *Rule) checkMethod() (errs []error) {
 		return errs
 	}
 	set := 0
-	for _, given := range []bool{r.Bits != 0, r.Levels != 0, r.SQNR != 0, r.Step != 0} {
+	for _, given := range []bool{r.Bits != 0, r.Levels != 0, r.SQNR != 0, r.Budget != 0, r.Step != 0} {
 		if given {
 			set++
 		}
 	}
 	if set != 1 {
-		add("give one of bits, levels, sqnr and step")
+		add("give one of bits, levels, sqnr, budget and step")
 	}
 	if r.Bits < 0 || r.Bits > maxBits {
 		add("bits: %d is out of range, it must be 1 to %d", r.Bits, maxBits)
@@ -272,6 +274,12 @@ func (r *Rule) checkMethod() (errs []error) {
 	}
 	if !(r.SQNR >= 0 && r.SQNR <= 120) {
 		add("sqnr: %v is out of range, it must be above 0 and at most 120 dB", r.SQNR)
+	}
+	if !(r.Budget >= 0 && r.Budget <= 120) {
+		add("budget: %v is out of range, it must be above 0 and at most 120 dB", r.Budget)
+	}
+	if r.Share != nil && (r.Budget == 0 || !(*r.Share >= 0 && *r.Share <= 1)) {
+		add("share: %v must be 0 to 1, and needs a budget", *r.Share)
 	}
 	if r.Step != 0 && !(float32(r.Step) > 0 && float32(r.Step) <= math.MaxFloat32) {
 		add("step: %v is out of range, it must be a positive number", r.Step)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func (p *planner) run(ctx context.Context, m *onnx.Model) (decisions []decision,
 	if err := p.assign(decisions, first); err != nil {
 		return nil, nil, err
 	}
+	shareBudgets(decisions, first)
 	if err := p.fit(ctx, decisions, first); err != nil {
 		return nil, nil, err
 	}
@@ -124,14 +126,14 @@ func (p *planner) assign(decisions []decision, first []int) error {
 }
 
 // selected reports whether a pattern matches the name of d or of a node that uses it, and counts matches by pattern.
-func (d *decision) selected(patterns []pattern, hits []int) (any bool) {
+func (d *decision) selected(patterns []pattern, hits []int) (matched bool) {
 	for i, p := range patterns {
 		if p.match(d.name) || slices.ContainsFunc(d.nodes, p.match) {
 			hits[i]++
-			any = true
+			matched = true
 		}
 	}
-	return any
+	return matched
 }
 
 func (p *planner) unmatched(rules, only, exclude []int) (errs []error) {
@@ -164,6 +166,38 @@ func (r *Rule) selector() string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// shareBudgets turns the budget of a rule into a floor for each of its tensors.
+//
+// The relative error of a layer's weights is about that of its output, whatever its size, and errors of layers add up. Where
+// noise D may be spent on tensors of n_i weights, bits Σ -½·n_i·log₂ d_i are fewest for d_i = D·n_i/Σn (reverse water-filling: T. M.
+// Cover, J. A. Thomas, "Elements of Information Theory", 2nd ed., section 10.3.3). We deviate in that all layers are taken to
+// be equally sensitive, as nothing tells them apart without data, and in that a power of n_i below 1 hedges against that.
+func shareBudgets(decisions []decision, first []int) {
+	shares := map[*Rule]float64{}
+	for i := range decisions {
+		if d := &decisions[i]; d.hasBudget() && first[i] == i {
+			shares[d.rule] += d.share()
+		}
+	}
+	for i := range decisions {
+		if d := &decisions[i]; d.hasBudget() && first[i] == i {
+			r := *d.rule
+			r.SQNR, r.Budget, r.Share = math.Ceil(100*(r.Budget-10*math.Log10(d.share()/shares[d.rule])))/100, 0, nil
+			d.rule = &r
+		}
+	}
+}
+
+func (d *decision) hasBudget() bool { return d.reason == "" && d.rule != nil && d.rule.Budget != 0 }
+
+func (d *decision) share() float64 {
+	power := 1.0
+	if d.rule.Share != nil {
+		power = *d.rule.Share
+	}
+	return math.Pow(float64(d.weights), power)
 }
 
 // fit chooses levels for the tensors that are to be packed: the large ones one after another, then the rest in parallel.

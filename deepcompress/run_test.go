@@ -466,7 +466,7 @@ func TestStripMetadata(t *testing.T) {
 		c.Input, c.Output = path, filepath.Join(t.TempDir(), "o.effml")
 		r := compress(t, c.Config)
 		m := decompressed(t, c.Output).Model
-		all := string(m.Graph.DocString) + m.Graph.Nodes[0].DocString + m.Graph.Initializers[0].DocString
+		all := m.Graph.DocString + m.Graph.Nodes[0].DocString + m.Graph.Initializers[0].DocString
 		for _, e := range slices.Concat(m.Metadata, m.Graph.Nodes[1].Metadata) {
 			all += e.Key + "=" + e.Value + " "
 		}

@@ -76,12 +76,13 @@ func isArchive(path string) (bool, error) {
 	return bytes.HasPrefix(head[:n], []byte("\x89EFFML")[:n]) && n > 1 || strings.HasSuffix(strings.ToLower(path), ".effml"), nil
 }
 
-// Close ends the use of the model.
-func (f *File) Close() error {
+// Close ends the use of the model. The files were only read, so nothing can go wrong that matters.
+func (f *File) Close() {
 	if f.Archive != nil {
-		return f.Archive.Close()
+		f.Archive.Close()
+	} else {
+		f.onnx.Close()
 	}
-	return f.onnx.Close()
 }
 
 // Release lets mapped memory of a tensor go, where there is any.
