@@ -9,8 +9,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/effml/effml/internal/ort"
 	"github.com/effml/effml/internal/rewrite"
+	"github.com/effml/effml/internal/rewrite/rewritetest"
 	"github.com/effml/effml/onnx"
 )
 
@@ -166,7 +166,7 @@ func TestFoldAgainstRuntime(t *testing.T) {
 	for _, c := range cases {
 		models = append(models, c.model)
 	}
-	for i, want := range ort.FirstOutputs(t, models...) {
+	for i, want := range rewritetest.FirstOutputs(t, models...) {
 		if _, err := Fold(models[i]); err != nil {
 			t.Fatal(err)
 		}

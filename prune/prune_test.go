@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/effml/effml/internal/ort"
+	"github.com/effml/effml/internal/rewrite/rewritetest"
 	"github.com/effml/effml/internal/weights"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/ops"
@@ -173,7 +173,7 @@ func rewritten(t *testing.T, dt onnx.DataType) (m *onnx.Model, want []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m = ort.Constant(13, 8, tensor)
+	m = rewritetest.Constant(13, 8, tensor)
 	zeroed, err := Rewrite(m, m.Graph, "W", threshold)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestRewriteInRuntime(t *testing.T) {
 		m, want := rewritten(t, dt)
 		models, wants = append(models, m), append(wants, want)
 	}
-	for i, got := range ort.FirstOutputs(t, models...) {
+	for i, got := range rewritetest.FirstOutputs(t, models...) {
 		if !bytes.Equal(got, wants[i]) {
 			t.Errorf("%v: ONNX Runtime computes other bits", types[i])
 		}
@@ -220,7 +220,7 @@ func TestRewriteInRuntime(t *testing.T) {
 func TestRewriteRefuses(t *testing.T) {
 	tensor := &onnx.Tensor{Name: "W", DataType: onnx.Float, Dims: []int64{2}}
 	tensor.SetBytes([]byte{0, 0, 0x80, 0x3f, 0, 0, 0xc0, 0x7f})
-	m := ort.Constant(13, 8, tensor)
+	m := rewritetest.Constant(13, 8, tensor)
 	var v *ValueError
 	if _, err := Rewrite(m, m.Graph, "W", 0.5); !errors.As(err, &v) || v.Index != 1 {
 		t.Errorf("NaN: %v", err)

@@ -190,9 +190,9 @@ func checkStats(t *testing.T, w []float32, codes []int32, out []float32, s Stats
 		entropy -= c / n * math.Log2(c/n)
 	}
 	signal, noise := squaredError(w, make([]float32, len(w))), squaredError(w, out)
-	close := func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Abs(b) }
-	if s.Weights != len(w) || s.Zeros != zeros || s.Levels != len(counts) || !close(s.Signal, signal/n) || !close(s.MSE, noise/n) ||
-		math.Abs(s.Entropy-entropy) > 1e-9 || !close(s.SQNR, decibel(signal, noise)) {
+	alike := func(a, b float64) bool { return a == b || math.Abs(a-b) <= 1e-9*math.Abs(b) }
+	if s.Weights != len(w) || s.Zeros != zeros || s.Levels != len(counts) || !alike(s.Signal, signal/n) || !alike(s.MSE, noise/n) ||
+		math.Abs(s.Entropy-entropy) > 1e-9 || !alike(s.SQNR, decibel(signal, noise)) {
 		t.Fatalf("statistics %+v; by a plain loop %d zeros, %d levels, signal %v, MSE %v, entropy %v",
 			s, zeros, len(counts), signal/n, noise/n, entropy)
 	}

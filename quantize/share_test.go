@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/effml/effml/internal/ort"
+	"github.com/effml/effml/internal/rewrite/rewritetest"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/ops"
 )
@@ -77,7 +77,7 @@ func (c rewriteCase) model(t *testing.T) (*onnx.Model, Grouped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ort.Constant(c.opset, c.ir, tensor), g
+	return rewritetest.Constant(c.opset, c.ir, tensor), g
 }
 
 // rewritten returns the rewritten model and the values that it must yield, in raw layout.
@@ -152,7 +152,7 @@ func TestRewritesInRuntime(t *testing.T) {
 		m, want := c.rewritten(t)
 		models, wants, names = append(models, m), append(wants, want), append(names, c.name)
 	}
-	for i, got := range ort.FirstOutputs(t, models...) {
+	for i, got := range rewritetest.FirstOutputs(t, models...) {
 		if !bytes.Equal(got, wants[i]) {
 			t.Errorf("%s: ONNX Runtime computes other bits", names[i])
 		}
@@ -202,7 +202,7 @@ func TestRewriteRefuses(t *testing.T) {
 	raw := make([]byte, 8)
 	onnx.PutFloats(raw, onnx.Float, []float32{1, float32(math.NaN())})
 	bad.SetBytes(raw)
-	m := ort.Constant(13, 8, bad)
+	m := rewritetest.Constant(13, 8, bad)
 	var v *ValueError
 	if err := Share(m, m.Graph, "W", books); !errors.As(err, &v) || v.Index != 1 {
 		t.Errorf("NaN: %v", err)

@@ -235,10 +235,10 @@ func surveyWeights(src Source, limit int) (*survey, error) {
 	return all, nil
 }
 
-func (s *survey) add(w []float32) {
-	least, greatest, fewest := s.least, s.greatest, s.fewest
+func (w *survey) add(part []float32) {
+	least, greatest, fewest := w.least, w.greatest, w.fewest
 	signal := 0.0
-	for _, v := range w {
+	for _, v := range part {
 		signal += float64(float64(v) * float64(v))
 		if v < least {
 			least = v
@@ -250,43 +250,43 @@ func (s *survey) add(w []float32) {
 		if a < fewest && a > 0 {
 			fewest = a
 		}
-		if s.counts != nil {
-			s.counts[math.Float32bits(a)/surveySubBin]++
+		if w.counts != nil {
+			w.counts[math.Float32bits(a)/surveySubBin]++
 		}
 	}
-	s.least, s.greatest, s.fewest = least, greatest, fewest
-	s.signal += signal
+	w.least, w.greatest, w.fewest = least, greatest, fewest
+	w.signal += signal
 }
 
-// ratio returns the SQNR of a step: exact when the weights were kept (but for Round), else estimated from the bins.
-func (s *survey) ratio(step float32, o GridOptions) float64 {
+// ratio returns the SQNR of a step: exact when the weights were kept, else estimated from the bins.
+func (w *survey) ratio(step float32, o GridOptions) float64 {
 	if step == 0 {
 		return math.Inf(-1)
 	}
 	noise := 0.0
-	if s.values != nil {
-		q := o.quantizer(step, s)
-		q.Codes(s.codes, s.values)
-		q.Values(s.out, s.codes)
+	if w.values != nil {
+		q := o.quantizer(step, w)
+		q.Codes(w.codes, w.values)
+		q.Values(w.out, w.codes)
 		if o.Round != nil {
-			o.Round(s.out)
+			o.Round(w.out)
 		}
-		for i, v := range s.values {
-			d := float64(v) - float64(s.out[i])
+		for i, v := range w.values {
+			d := float64(v) - float64(w.out[i])
 			noise += d * d
 		}
-		return decibel(s.signal, noise)
+		return decibel(w.signal, noise)
 	}
 	unit := float64(step)
 	g := gridNoise{dead: float64(o.DeadZone), limit: float64(o.Limit)}
-	for _, b := range s.used {
+	for _, b := range w.used {
 		lo, hi := b.lo/unit, b.hi/unit
 		if hi-lo < 1e-9 {
 			continue
 		}
 		noise += b.n * (g.integral(hi) - g.integral(lo)) / (hi - lo)
 	}
-	return decibel(s.signal, noise*unit*unit)
+	return decibel(w.signal, noise*unit*unit)
 }
 
 // gridNoise is the squared error of rounding magnitudes to integers.

@@ -15,7 +15,7 @@ type Names map[string]bool
 // NewNames collects the names of all graphs of m, sub-graphs and training graphs included.
 func NewNames(m *onnx.Model) Names {
 	n := Names{}
-	Graphs(m, func(g *onnx.Graph) error {
+	_ = Graphs(m, func(g *onnx.Graph) error {
 		n.graph(g)
 		return nil
 	})

@@ -1,5 +1,5 @@
-// Package ort lets tests ask Python's onnx.checker and ONNX Runtime what they make of a model.
-package ort
+// Package rewritetest lets tests of graph rewrites ask Python's onnx.checker and ONNX Runtime what they make of a model.
+package rewritetest
 
 import (
 	"os"
