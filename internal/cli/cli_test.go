@@ -363,3 +363,96 @@ func TestWords(t *testing.T) {
 }
 
 var zero float64
+
+// A deadline and an interrupt that come before any result: their codes, and nothing on stdout.
+func TestEndedEarly(t *testing.T) {
+	path := smallModel(t)
+	code, out, stderr := runMain(t, "compress", path, "--deadline", "1ns")
+	if code != codeDeadline || out != "" || !strings.Contains(stderr, "--deadline") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, out, stderr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, errs bytes.Buffer
+	code = Main(ctx, []string{"compress", path}, &stdout, &errs)
+	if code != codeInterrupted || stdout.Len() > 0 || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout.String(), errs.String())
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*.effml")); len(left) > 0 {
+		t.Errorf("%v was written", left)
+	}
+}
+
+// A result that came with an error is still written: to stdout, as JUnit XML and in the step's summary.
+func TestMissedGateIsWritten(t *testing.T) {
+	path := smallModel(t)
+	summary := filepath.Join(t.TempDir(), "summary.md")
+	t.Setenv("GITHUB_STEP_SUMMARY", summary)
+	code, out, stderr := runMain(t, "compress", path, "--max-size", "100", "--junit", path+".xml", "-v", "--no-color")
+	if code != codeGate || !strings.Contains(out, "MISSED") || !strings.Contains(stderr, "gate missed: max-size") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, out, stderr)
+	}
+	for file, want := range map[string]string{path + ".xml": `failures="1"`, summary: "❌", strings.TrimSuffix(path, "onnx") + "effml": "EFFML"} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v, want %s", file, err, want)
+		}
+	}
+	if !strings.Contains(stderr, " s\n") {
+		t.Errorf("-v tells no stage's time: %q", stderr)
+	}
+}
+
+// What nobody can read must not look like success.
+func TestStdoutFails(t *testing.T) {
+	var errs bytes.Buffer
+	code := Main(t.Context(), []string{"inspect", smallModel(t)}, failingWriter{}, &errs)
+	if code != codeFailure || !strings.Contains(errs.String(), "pipe is gone") {
+		t.Errorf("code %d: %s", code, errs.String())
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("pipe is gone") }
+
+func TestUnknownWords(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"comprss", `unknown command "comprss" for effml; did you mean "compress"?`},
+		{"zebra", `unknown command "zebra" for effml` + "\n"},
+		{"compress x --outptu y", "unknown flag --outptu; did you mean --output?"},
+		{"compress x --zebra", "unknown flag --zebra\n"},
+		{"help exit-cods", `did you mean "exit-codes"?`},
+		{"config shwo", `did you mean "show"?`},
+		{"config show comprss", `did you mean "compress"?`},
+		{"config show a b", `"b" is one argument too many`},
+		{"schema complan", `there is no "complan"`},
+		{"schema a b", `"b" is one argument too many`},
+		{"completion tcsh", `unknown shell "tcsh"`},
+		{"verify", "IN.effml is missing"},
+	} {
+		code, out, stderr := runMain(t, strings.Fields(c.args)...)
+		if code != codeUsage || out != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: code %d, stdout %q, stderr %q, want %q", c.args, code, out, stderr, c.want)
+		}
+	}
+}
+
+// The printed settings are a configuration file that gives the same settings again.
+func TestConfigShowParsesBack(t *testing.T) {
+	t.Setenv("EFFML_MAX_SIZE", "6MB")
+	t.Setenv("EFFML_ONLY", "a*,b*")
+	code, first, stderr := runMain(t, "config", "show", "--effective")
+	if code != 0 || !strings.Contains(first, "\nmax-size: 6000000\n") || !strings.Contains(first, "- a*\n") {
+		t.Fatalf("code %d: %s%s", code, first, stderr)
+	}
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EFFML_MAX_SIZE", "")
+	t.Setenv("EFFML_ONLY", "")
+	_, second, stderr := runMain(t, "config", "show", "--effective", "--config", file)
+	if first != second {
+		t.Errorf("first\n%ssecond\n%s%s", first, second, stderr)
+	}
+}
