@@ -89,8 +89,11 @@ func Shorten(s string, n int) string {
 // Clean replaces what could move a cursor or break a line: names come from files of strangers.
 func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		switch {
+		case unicode.IsPrint(r):
 			return r
+		case unicode.IsSpace(r) && r > 0x7f: // a no-break space, say
+			return ' '
 		}
 		return '\uFFFD'
 	}, strings.ToValidUTF8(s, "\uFFFD"))

@@ -42,6 +42,7 @@ func TestNumbers(t *testing.T) {
 		{Shorten("abcdefghij", 5), "ab…ij"},
 		{Shorten("äöüäöüäöü", 4), "ä…öü"},
 		{Clean("a\x1b[31mb\nc\x00\xff"), "a�[31mb�c��"},
+		{Clean("proto:\u00a0x\u202ey"), "proto: x�y"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
