@@ -47,7 +47,7 @@ func BenchmarkKMeans32(b *testing.B) {
 			b.ReportMetric(s.MSE*1e9, "MSE/1e-9")
 		})
 	}
-	// The reference: the optimum on 65,535 bins.
+	// The reference: the optimum on 32,768 bins.
 	b.Run("optimum", func(b *testing.B) {
 		var s Stats
 		for b.Loop() {

@@ -23,10 +23,10 @@ import (
 const defaultBins = 4096
 
 // maxBins bounds the memory of the search: 2 bytes for each level and bin.
-const maxBins = 1<<16 - 1
+const maxBins = 1 << 15
 
 // Optimal returns the k levels (2…256) of least mean square error: the exact optimum among partitions at the edges of a
-// histogram, then Lloyd's iteration over the weights themselves. Half of the bins (0 stands for 4096, at most 65535)
+// histogram, then Lloyd's iteration over the weights themselves. Half of the bins (0 stands for 4096, at most 32768)
 // have equal width, half equal numbers of the weights that are not zero, so that neither tails nor peaks are coarse; with
 // no more weights than bins the result is the exact optimum. O(k·bins·log bins) beside the sort. With keepZero one
 // level is exactly zero. Errors as [KMeans].
