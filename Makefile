@@ -4,7 +4,8 @@ GO ?= go
 PYTHON ?= python3
 TOOL := $(GO) tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X github.com/effml/effml/internal/job.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/effml/effml/internal/job.version=$(VERSION) \
+	-X github.com/effml/effml/internal/job.commit=$(shell git rev-parse HEAD 2>/dev/null)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 FUZZTIME ?= 30s
 BENCH ?= .

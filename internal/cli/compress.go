@@ -49,6 +49,12 @@ The table says for each tensor what was done, and why not where nothing was done
 			}
 			c.Input, c.Command, c.Threads, c.Force = args[0], a.command, a.settings.threads, a.settings.force
 			c.Histograms = a.settings.report != ""
+			switch from := a.settings.origins; { // a plan or preset on the command line replaces one from elsewhere
+			case from["plan"] == "flag" && from["preset"] != "flag":
+				c.Preset = ""
+			case from["preset"] == "flag" && from["plan"] != "flag":
+				c.PlanPath = ""
+			}
 			if cmd.Flags().Changed("strip-metadata") {
 				c.StripMetadata = &strip
 			}
@@ -63,7 +69,8 @@ The table says for each tensor what was done, and why not where nothing was done
 	}
 	f := cmd.Flags()
 	f.StringVarP(&c.Output, "output", "o", "", "write the archive to this `file` (default: MODEL.effml)")
-	f.StringVar(&c.Preset, "preset", "", "`name` of a preset (default "+deepcompress.DefaultPreset+")")
+	f.StringVar(&c.Preset, "preset", "", "`name` of a preset")
+	f.Lookup("preset").DefValue = deepcompress.DefaultPreset // empty tells apart whether one was named: a plan replaces it
 	f.StringVar(&c.PlanPath, "plan", "", "read what to do with each tensor from this YAML `file`")
 	f.StringVar(&c.PlanOut, "plan-out", "", "write the plan, one rule a tensor, to this `file`; edit it for --plan")
 	f.StringArrayVar(&c.Only, "only", nil, "lose precision only in tensors whose name, or whose node's name, matches this `glob`")

@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the linker for releases: -X github.com/effml/effml/internal/job.version=v1.2.3
-var version string
+// version and commit are set by the linker: -X github.com/effml/effml/internal/job.version=v1.2.3
+var version, commit string
 
 // BuildInfo says which build this is.
 type BuildInfo struct {
@@ -21,7 +21,7 @@ type BuildInfo struct {
 
 // Build describes the running binary. Version is "dev" and Commit is empty where the build did not record them.
 func Build() BuildInfo {
-	b := BuildInfo{Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := BuildInfo{Version: version, Commit: commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if b.Version == "" && info.Main.Version != "(devel)" {
 			b.Version = info.Main.Version
