@@ -11,53 +11,57 @@ import (
 // (S. Wiedemann et al., "DeepCABAC", IEEE J. Selected Topics in Signal
 // Processing 14(4), 2020). Deviations: each bin of significance and magnitude
 // mixes two adaptive probabilities in the logistic domain, one chosen by the
-// neighbours' magnitudes and one by running means of row, column and kernel
-// position; magnitudes are coded as bit length (unary) and mantissa.
+// neighbours' magnitudes and one by running means of row and column; magnitudes
+// are coded as bit length (unary) and mantissa.
 //
 // Payload: two header bytes, then one range-coded stream.
 //
 //	byte 0  bit 0: sparse; bits 1–2: row of ctxRates; bits 3–7: row of ctxRatio
 //	byte 1  share of non-zeros, z: (z+½)/256
 //
-// The symbols form rows of width = the product of shape[1:] symbols, kernels of
-// kernel = the product of shape[2:] within them (1 for up to two dimensions).
-// If the row would not be shorter than the block, the block is one row; if the
-// kernel would not be shorter than the row, it is 1. Magnitudes count up to
-// ctxCap in all that follows. Symbol i has position j in its row and
+// The symbols form rows of width = the product of shape[1:] symbols; the block is
+// one row if shape has fewer than two dimensions or the row would not be shorter
+// than the block. Magnitudes count up to ctxCap in all that follows. The symbol
+// at position j of its row has the contexts
 //
-//	near  = bucket(8a + 4b + 4u)        kernel = 1
-//	        bucket(4a + 2b + 4u + 6q)   otherwise
-//	scale = bucket((R + C[j]) / 2)  or  bucket((R + C[j] + K[j mod kernel]) / 3)
+//	near  = bucket(8a + 4b + 2c)
+//	scale = bucket((R + C[j]) >> 5)
 //
-// where a, b are the two magnitudes before it in the row, u the one a row
-// above, q the one a kernel back in the row (0 where there is none); and R, C, K
-// are means of 16·magnitude over the row, the column and the kernel position,
-// advanced by a symbol of magnitude v as
+// where a, b, c are the three magnitudes before it in the row, the nearest first
+// (0 where there is none), and R and C are running means of 256·magnitude over
+// the row and the column, advanced by a symbol of magnitude v as
 //
-//	R += v − R>>4   C[j] += 4v − C[j]>>2   K += v − K>>4   A += 16v − A>>6
+//	R += 32v − R>>3   C[j] += 32v − C[j]>>3   A += 16v − A>>6
 //
-// A is the mean of all symbols; R starts each row as A>>6. At first C, K and
-// A>>6 are ctxRatio's mean times z+½ over 256 (see init).
+// A>>2 is such a mean over all symbols; R starts each row as A>>2. At first R,
+// all of C and A>>2 are the mean that the header tells (see init).
 //
 // A symbol of magnitude v with n = bit length of v is coded as the bins
 // "n > 0", "n > 1", … until one is 0 or n has the bit length of the largest
 // magnitude allowed (bin number min(n, 15)); the bits of v below the leading
 // one, from the top: the first four by an adaptive probability of (n, bits so
 // far), the others by ½; the sign, if both signs are possible in the range, by
-// an adaptive probability of (sign of the symbol before in the row, sign of the
-// one a row above).
+// an adaptive probability with the index s + 3t + 9·⌊T[j]/3⌋, where s and t tell
+// the signs of the two symbols before in the row, the nearest first (0 for zero
+// or none, 1 plus, 2 minus), and T[j] counts the column's signs: it starts at 4
+// and goes up by one for a plus, down for a minus, within 0…8.
+//
+// A bin b has two adaptive probabilities, of (bin, near) and of (bin, scale), and
+// two weights of its number. With x, y their stretch, it is coded under p =
+// squash((x·w₁ + y·w₂) >> 16); then w₁ += (x·(65536b − p) + 8192) >> 14, w₂ likewise,
+// and both probabilities move, with the limits of the header's row of ctxRates.
+// The probabilities of mantissa and sign are used as they are (adaptive.prob) and
+// have the limit ctxLimit.
 //
 // In sparse payloads each four symbols (the last block may be shorter) begin
-// with a bin ctxFlag that says whether any is non-zero, with near =
-// bucket(2·(sum of the four magnitudes before the block + sum of those a row
-// above the block)), without regard to row ends, and scale as for the first
-// symbol. If none is, nothing else follows. Otherwise, until the first
-// non-zero, bin "n > 0" is replaced by bin ctxUnseen + symbols left in the block,
-// and is left out (it must be 1) when none is left.
+// with a bin ctxFlag that says whether any is non-zero, with near = bucket(4·sum
+// of the four magnitudes before the block, without regard to row ends) and scale
+// as for the block's first symbol. If none is, nothing else follows. Otherwise,
+// until the first non-zero, bin "n > 0" is replaced by bin ctxUnseen + symbols
+// left in the block, and is left out (it must be 1) when none is left.
 
 // contextCoder is the "context" Coder. It pays most where magnitudes cluster
-// (trained filters, pruned rows), and reads neighbours through shape: the first
-// dimension counts rows, dimensions from the third on make a kernel.
+// (trained filters, pruned rows); of shape it uses the first dimension, rows.
 type contextCoder struct{}
 
 func (contextCoder) Name() string { return "context" }
@@ -65,12 +69,13 @@ func (contextCoder) ID() byte     { return 3 }
 
 const (
 	ctxBuckets = 24
-	ctxUnary   = 16         // bins for the bit length
-	ctxFlag    = 16         // bin: a block holds a non-zero
-	ctxUnseen  = 16         // + symbols left in the block
-	ctxBins    = 20         //
-	ctxBlock   = 4          // symbols in a block of a sparse payload
-	ctxCap     = 4095       // largest magnitude that contexts see
+	ctxUnary   = 16 // bins for the bit length
+	ctxFlag    = 16 // bin: a block holds a non-zero
+	ctxUnseen  = 16 // + symbols left in the block
+	ctxBins    = 20
+	ctxBlock   = 4    // symbols in a block of a sparse payload
+	ctxCap     = 4095 // largest magnitude that contexts see
+	ctxTilt    = 8
 	ctxTrust   = 8          // bits that an initial probability counts for
 	ctxLimit   = 512        // of mantissa and sign
 	ctxWeight  = 32768      // initial weight of both mixed inputs, of 65536
@@ -185,45 +190,42 @@ type contextModel struct {
 	near, scale [ctxBins][ctxBuckets]adaptive
 	weights     [ctxBins][2]int32
 	mantissa    [33][16]adaptive
-	sign        [9]adaptive
+	sign        [27]adaptive
 	limits      [2]uint32
 	sparse      bool
 	params      Params
 	length      int // bits of the largest magnitude allowed
 
-	width, kernel int
-	j, k          int      // position in row and kernel
-	col, pos      []uint32 // C and K
-	row, all      uint32   // R and A
-	a, b          uint32
-	sa            int32 // the symbol before in the row
+	width    int
+	j        int      // position in the row
+	col      []uint32 // C
+	row, all uint32   // R and A
+	a, b, c  uint32   // magnitudes before
+	sa, sb   int      // signs of the two symbols before in the row
+	tilt     []byte   // T
 }
 
 func newContextModel(h ctxShape, shape []int, n int, p Params) *contextModel {
 	m := &contextModel{sparse: h.sparse, params: p, limits: ctxRates[h.rates]}
 	m.length = bits.Len32(max(magnitude(p.Min), magnitude(p.Max)))
-	m.width, m.kernel = rowsOf(shape, n)
+	m.width = rowWidth(shape, n)
 	m.init(h)
 	return m
 }
 
-// rowsOf returns the symbols in a row and in a kernel of a block of n.
-func rowsOf(shape []int, n int) (width, kernel int) {
-	width, kernel = 1, 1
-	for i := 1; i < len(shape) && width < n; i++ {
-		d := min(max(shape[i], 1), n)
-		width *= d
-		if i > 1 {
-			kernel *= d
+// rowWidth returns the symbols in a row of a block of n.
+func rowWidth(shape []int, n int) int {
+	if len(shape) < 2 {
+		return n
+	}
+	width := 1
+	for _, d := range shape[1:] {
+		width *= min(max(d, 1), n)
+		if width >= n {
+			return n
 		}
 	}
-	if len(shape) < 2 || width >= n {
-		width = n
-	}
-	if kernel >= width {
-		kernel = 1
-	}
-	return width, kernel
+	return width
 }
 
 // init sets every probability as a two-sided geometric distribution of the
@@ -262,26 +264,19 @@ func (m *contextModel) init(h ctxShape) {
 	for i := range m.sign {
 		m.sign[i] = start(probHalf)
 	}
-	mean := 16 * share / (65536 - uint32(ctxRatio[h.ratio])) // of 16·magnitude
-	m.all, m.row = mean<<6, mean
-	m.col = make([]uint32, m.width)
-	m.pos = make([]uint32, m.kernel)
+	mean := 256 * share / (65536 - uint32(ctxRatio[h.ratio]))
+	m.all, m.row = mean<<2, mean
+	m.col, m.tilt = make([]uint32, m.width), make([]byte, m.width)
 	for i := range m.col {
-		m.col[i] = mean
-	}
-	for i := range m.pos {
-		m.pos[i] = mean
+		m.col[i], m.tilt[i] = mean, ctxTilt/2
 	}
 }
 
-// bucket returns e for e < 2, otherwise 2·(l−2) + 2 + the bit below the leading
-// one, l being e's bit length; at most ctxBuckets−1.
+// bucket returns 2h + the bit of e below its leading one (e itself below 2), h
+// being the bit length of e/2; at most ctxBuckets−1.
 func bucket(e uint32) uint32 {
-	l := bits.Len32(e)
-	if l < 2 {
-		return e
-	}
-	return min(uint32(2*l-2)+e>>(l-2)&1, ctxBuckets-1)
+	h := bits.Len32(e >> 1)
+	return min(uint32(2*h)+e>>(max(h, 1)-1)&1, ctxBuckets-1)
 }
 
 func magnitude(s int32) uint32 {
@@ -289,77 +284,46 @@ func magnitude(s int32) uint32 {
 	return uint32((s ^ sign) - sign)
 }
 
-// nearContext returns the near context of symbol i, whose predecessors are in sym.
-func (m *contextModel) nearContext(sym []int32, i int) uint32 {
-	var u uint32
-	if i >= m.width {
-		u = min(magnitude(sym[i-m.width]), ctxCap)
-	}
-	if m.kernel == 1 {
-		return bucket(8*m.a + 4*m.b + 4*u)
-	}
-	e := 4*m.a + 2*m.b + 4*u
-	if m.j >= m.kernel {
-		e += 6 * min(magnitude(sym[i-m.kernel]), ctxCap)
-	}
-	return bucket(e)
-}
+// nearContext and the two after it return the contexts of the next symbol.
+func (m *contextModel) nearContext() uint32 { return bucket(8*m.a + 4*m.b + 2*m.c) }
 
-func (m *contextModel) scaleContext() uint32 {
-	if m.kernel == 1 {
-		return bucket((m.row + m.col[m.j]) / 2)
-	}
-	return bucket((m.row + m.col[m.j] + m.pos[m.k]) / 3)
-}
+func (m *contextModel) scaleContext() uint32 { return bucket((m.row + m.col[m.j]) >> 5) }
 
-func (m *contextModel) signContext(sym []int32, i int) int {
-	c := signOf(m.sa)
-	if i >= m.width {
-		c += 3 * signOf(sym[i-m.width])
-	}
-	return c
-}
+func (m *contextModel) signContext() int { return m.sa + 3*m.sb + 9*int(m.tilt[m.j]/3) }
 
 // signOf returns 0 for zero, 1 for positive, 2 for negative.
 func signOf(s int32) int {
-	if s > 0 {
-		return 1
-	}
-	return int(uint32(s)>>31) * 2
+	return int(uint32(-s)&^uint32(s)>>31 | uint32(s)>>31<<1)
 }
 
 // blockContext returns the near context of the block flag at symbol i.
-func (m *contextModel) blockContext(sym []int32, i int) uint32 {
+func blockContext(sym []int32, i int) uint32 {
 	e := uint32(0)
 	for _, s := range sym[max(i-ctxBlock, 0):i] {
 		e += min(magnitude(s), ctxCap)
 	}
-	if i >= m.width {
-		above := i - m.width
-		for _, s := range sym[above:min(above+ctxBlock, i)] {
-			e += min(magnitude(s), ctxCap)
-		}
-	}
-	return bucket(2 * e)
+	return bucket(4 * e)
 }
 
 // advance moves past symbol s.
 func (m *contextModel) advance(s int32) {
 	v := min(magnitude(s), ctxCap)
-	m.row += v - m.row>>4
+	m.row += 32*v - m.row>>3
 	m.all += 16*v - m.all>>6
 	c := &m.col[m.j]
-	*c += 4*v - *c>>2
-	if m.kernel > 1 {
-		m.pos[m.k] += v - m.pos[m.k]>>4
-		if m.k++; m.k == m.kernel {
-			m.k = 0
-		}
+	*c += 32*v - *c>>3
+	m.a, m.b, m.c = v, m.a, m.b
+	m.sa, m.sb = signOf(s), m.sa
+	t := &m.tilt[m.j]
+	switch {
+	case s > 0:
+		*t = min(*t+1, ctxTilt)
+	case s < 0 && *t > 0:
+		*t--
 	}
-	m.a, m.b, m.sa = v, m.a, s
 	if m.j++; m.j == m.width {
-		m.j, m.k, m.a, m.b, m.sa = 0, 0, 0, 0, 0
-		m.row = m.all >> 6
+		m.j, m.a, m.b, m.c, m.sa, m.sb = 0, 0, 0, 0, 0, 0
+		m.row = m.all >> 2
 	}
 }
 
@@ -371,7 +335,7 @@ func (m *contextModel) code(sym []int32) {
 			i += m.block(sym, i)
 			continue
 		}
-		s := m.symbol(sym, i, 0)
+		s := m.symbol(sym[i], 0)
 		sym[i] = s
 		m.advance(s)
 		i++
@@ -389,7 +353,7 @@ func (m *contextModel) block(sym []int32, i int) int {
 			}
 		}
 	}
-	if m.mixed(some, ctxFlag, m.blockContext(sym, i), m.scaleContext()) == 0 {
+	if m.mixed(some, ctxFlag, blockContext(sym, i), m.scaleContext()) == 0 {
 		for k := range n {
 			sym[i+k] = 0
 			m.advance(0)
@@ -402,7 +366,7 @@ func (m *contextModel) block(sym []int32, i int) int {
 		if !seen {
 			bin = ctxUnseen + uint32(n-1-k)
 		}
-		s := m.symbol(sym, i+k, bin)
+		s := m.symbol(sym[i+k], bin)
 		seen = seen || s != 0
 		sym[i+k] = s
 		m.advance(s)
@@ -410,10 +374,9 @@ func (m *contextModel) block(sym []int32, i int) int {
 	return n
 }
 
-// symbol codes sym[i]; bin is the number of its first bin.
-func (m *contextModel) symbol(sym []int32, i int, bin uint32) int32 {
-	near, scale := m.nearContext(sym, i), m.scaleContext()
-	s := sym[i]
+// symbol codes s and returns it; bin is the number of its first bin.
+func (m *contextModel) symbol(s int32, bin uint32) int32 {
+	near, scale := m.nearContext(), m.scaleContext()
 	mag := magnitude(s)
 	length := bits.Len32(mag)
 	if bin != ctxUnseen && m.mixed(positive(length), bin, near, scale) == 0 {
@@ -438,7 +401,7 @@ func (m *contextModel) symbol(sym []int32, i int, bin uint32) int32 {
 		return -int32(v)
 	case -int64(v) < int64(m.params.Min):
 		return int32(v)
-	case m.plain(int(uint32(s)>>31), &m.sign[m.signContext(sym, i)]) != 0:
+	case m.plain(int(uint32(s)>>31), &m.sign[m.signContext()]) != 0:
 		return -int32(v)
 	}
 	return int32(v)
@@ -451,7 +414,7 @@ func positive(n int) int { return int(uint(-n) >> 63) }
 func (m *contextModel) mixed(b int, bin, near, scale uint32) int {
 	x, y, w := &m.near[bin][near], &m.scale[bin][scale], &m.weights[bin]
 	sx, sy := x.stretch(), y.stretch()
-	p := squash((sx*w[0] + sy*w[1]) >> 16)
+	p := squash(mix2(sx, w[0], sy, w[1]))
 	b = m.bit(b, p)
 	e := int32(b<<probBits) - int32(p)
 	w[0] += (sx*e + 1<<13) >> 14
@@ -460,6 +423,9 @@ func (m *contextModel) mixed(b int, bin, near, scale uint32) int {
 	y.update(b, m.limits[1])
 	return b
 }
+
+// mix2 returns the weighted sum of two inputs.
+func mix2(x, v, y, w int32) int32 { return int32((int64(x)*int64(v) + int64(y)*int64(w)) >> 16) }
 
 // plain codes a bit under one adaptive probability.
 func (m *contextModel) plain(b int, a *adaptive) int {
@@ -474,32 +440,26 @@ func (m *contextModel) plain(b int, a *adaptive) int {
 func (contextCoder) NewPricer(sample []int32, shape []int, p Params) Pricer {
 	h := analyse(sample)
 	h.sparse = false
-	c := &contextPricer{m: newContextModel(h, shape, max(len(sample), 1), p)}
-	c.m.rangeCoder = newRangeEncoder(nil)
-	return c
+	return contextPricer{newContextModel(h, shape, max(len(sample), 1), p)}
 }
 
-type contextPricer struct {
-	m    *contextModel
-	past []int32 // at least the last row
-}
+type contextPricer struct{ m *contextModel }
 
 // Price returns the bits of sym after those advanced over; +Inf outside the
 // range.
-func (c *contextPricer) Price(sym int32) float64 {
+func (c contextPricer) Price(sym int32) float64 {
 	m := c.m
 	if sym < m.params.Min || sym > m.params.Max {
 		return math.Inf(1)
 	}
-	i := len(c.past)
-	near, scale := m.nearContext(c.past, i), m.scaleContext()
+	near, scale := m.nearContext(), m.scaleContext()
 	mag := magnitude(sym)
 	length := bits.Len32(mag)
 	price := 0.0
 	for n := 0; n <= length && n < max(m.length, 1); n++ {
 		bin := min(n, ctxUnary-1)
 		w := &m.weights[bin]
-		q := squash((m.near[bin][near].stretch()*w[0] + m.scale[bin][scale].stretch()*w[1]) >> 16)
+		q := squash(mix2(m.near[bin][near].stretch(), w[0], m.scale[bin][scale].stretch(), w[1]))
 		price += bitPrice(length > n, q)
 	}
 	for k := length - 2; k >= 0; k-- {
@@ -510,21 +470,15 @@ func (c *contextPricer) Price(sym int32) float64 {
 		}
 	}
 	if sym != 0 && int64(mag) <= int64(m.params.Max) && -int64(mag) >= int64(m.params.Min) {
-		price += bitPrice(sym < 0, m.sign[m.signContext(c.past, i)].prob())
+		price += bitPrice(sym < 0, m.sign[m.signContext()].prob())
 	}
 	return price
 }
 
 // Advance implements Pricer; a symbol outside the range counts as the nearest inside.
-func (c *contextPricer) Advance(sym int32) {
-	m := c.m
-	c.past = append(c.past, min(max(sym, m.params.Min), m.params.Max))
-	s := m.symbol(c.past, len(c.past)-1, 0)
-	m.advance(s)
-	m.rangeCoder = newRangeEncoder(m.buf[:0])
-	if keep := m.width; len(c.past) > 4*keep+1024 {
-		c.past = append(c.past[:0], c.past[len(c.past)-keep:]...)
-	}
+func (c contextPricer) Advance(sym int32) {
+	c.m.rangeCoder = newRangeEncoder(c.m.buf[:0])
+	c.m.advance(c.m.symbol(min(max(sym, c.m.params.Min), c.m.params.Max), 0))
 }
 
 // bitPrice returns the bits of a bit that is 1 with probability p/65536.

@@ -45,23 +45,24 @@ func newRangeDecoder(src []byte) rangeCoder {
 	return c
 }
 
-// bit codes b, which is 1 with probability p/65536, 0 < p < 65536.
+// bit codes b, which is 1 with probability p/65536, 0 < p < 65536. It has no
+// branch on b: the bits of an adaptive coder are hard to predict.
 func (c *rangeCoder) bit(b int, p uint32) int {
 	bound := c.width >> probBits * uint64(p)
 	if c.decoding {
-		if c.low < bound {
-			c.width = bound
-			b = 1
-		} else {
-			c.low -= bound
-			c.width -= bound
-			b = 0
-		}
-	} else if b != 0 {
-		c.width = bound
+		_, one := bits.Sub64(c.low, bound, 0)
+		keep := -one
+		c.low -= bound &^ keep
+		c.width = bound&keep | (c.width-bound)&^keep
+		b = int(one)
 	} else {
-		c.add(bound)
-		c.width -= bound
+		keep := -uint64(b)
+		low, carry := bits.Add64(c.low, bound&^keep, 0)
+		c.low = low
+		c.width = bound&keep | (c.width-bound)&^keep
+		if carry != 0 {
+			c.carry()
+		}
 	}
 	if c.width < rangeLow {
 		c.shift()
@@ -79,17 +80,13 @@ func (c *rangeCoder) bits(v uint32, n int) uint32 {
 	return out
 }
 
-// add moves the low end up by v and carries into the bytes already written; it
-// stops before the first of them because the coded number is below 1.
-func (c *rangeCoder) add(v uint64) {
-	low, carry := bits.Add64(c.low, v, 0)
-	c.low = low
-	if carry != 0 {
-		for i := len(c.buf) - 1; ; i-- {
-			c.buf[i]++
-			if c.buf[i] != 0 {
-				return
-			}
+// carry adds one to the number that the bytes already written make; it stops
+// before the first of them because the coded number is below 1.
+func (c *rangeCoder) carry() {
+	for i := len(c.buf) - 1; ; i-- {
+		c.buf[i]++
+		if c.buf[i] != 0 {
+			return
 		}
 	}
 }
@@ -124,9 +121,12 @@ func (c *rangeCoder) tail() int { return (72 - bits.Len64(c.width)) / 8 }
 // flush ends encoding and returns the output.
 func (c *rangeCoder) flush() []byte {
 	k := c.tail()
-	c.add(1<<(64-8*k) - 1)
+	low, carry := bits.Add64(c.low, 1<<(64-8*k)-1, 0)
+	if carry != 0 {
+		c.carry()
+	}
 	for i := range k {
-		c.buf = append(c.buf, byte(c.low>>(56-8*i)))
+		c.buf = append(c.buf, byte(low>>(56-8*i)))
 	}
 	return c.buf
 }
