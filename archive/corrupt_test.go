@@ -15,8 +15,11 @@ import (
 
 // sampleModel has something of everything: packed tensors of several blocks and
 // groups, lossless ones, strings, tied and external tensors, an attribute's.
-func sampleModel() (*onnx.Model, Options) {
-	w := laplace(11, blockUnits+3000)
+func sampleModel() (*onnx.Model, Options) { return sampleOf(blockUnits + 3000) }
+
+// sampleOf is sampleModel with n weights in its largest tensor.
+func sampleOf(n int) (*onnx.Model, Options) {
+	w := laplace(11, n)
 	external := floatTensor("external", onnx.Float, w[:500], 500)
 	external.Storage = onnx.StorageExternal
 	external.External = &onnx.ExternalData{Location: "x.data", HasOffset: true, Offset: 64, HasLength: true, Length: 2000}

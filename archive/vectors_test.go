@@ -22,9 +22,11 @@ var update = flag.Bool("update", false, "rewrite docs/format.md's vectors and te
 
 const formatFile = "../docs/format.md"
 
-// vector is one example of the specification.
+// vector is one example of the specification, for readers and for testdata/decode.py.
 type vector struct {
 	name, input, output string
+	job                 map[string]any
+	want                any
 }
 
 func hexOf(b []byte) string {
@@ -82,7 +84,11 @@ func symbolVectors(t *testing.T) []vector {
 		if err := coder.Decode(back, out, c.shape, c.p); err != nil || fmt.Sprint(back) != fmt.Sprint(c.sym) {
 			t.Fatalf("%s: %v, decoded %v", c.coder, err, back)
 		}
-		list = append(list, vector{fmt.Sprintf("%s %v %d…%d", c.coder, c.shape, c.p.Min, c.p.Max), runs(c.sym), hexOf(out)})
+		list = append(list, vector{
+			fmt.Sprintf("%s %v %d…%d", c.coder, c.shape, c.p.Min, c.p.Max), runs(c.sym), hexOf(out),
+			map[string]any{"kind": "coder", "id": coder.ID(), "data": hex.EncodeToString(out), "n": len(c.sym), "shape": c.shape, "min": c.p.Min, "max": c.p.Max},
+			c.sym,
+		})
 	}
 	return list
 }
@@ -122,7 +128,11 @@ func byteVectors(t *testing.T) []vector {
 		if err := huffman.DecodeMix(back, out, c.stride); err != nil || !bytes.Equal(back, c.data) {
 			t.Fatal(err)
 		}
-		list = append(list, vector{fmt.Sprintf("mix, stride %d", c.stride), hexOf(c.data), hexOf(out)})
+		list = append(list, vector{
+			fmt.Sprintf("mix, stride %d", c.stride), hexOf(c.data), hexOf(out),
+			map[string]any{"kind": "mix", "data": hex.EncodeToString(out), "n": len(c.data), "stride": c.stride},
+			hex.EncodeToString(c.data),
+		})
 	}
 	floats := func(f func(i int) float32, n int) []byte {
 		var b []byte
@@ -175,7 +185,11 @@ func byteVectors(t *testing.T) []vector {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, vector{"values, " + method, c.what, hexOf(out)})
+		list = append(list, vector{
+			"values, " + method, c.what, hexOf(out),
+			map[string]any{"kind": "values", "data": hex.EncodeToString(out), "n": len(c.raw) / c.e.Width, "width": c.e.Width, "float": c.e.Float},
+			hex.EncodeToString(c.raw),
+		})
 	}
 	return list
 }
