@@ -3,10 +3,14 @@ package job
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // version and commit are set by the linker: -X github.com/effml/effml/internal/job.version=v1.2.3
-var version, commit string
+var (
+	version string
+	commit  string //nolint:gochecknoglobals // as version
+)
 
 // BuildInfo says which build this is.
 type BuildInfo struct {
@@ -21,7 +25,7 @@ type BuildInfo struct {
 
 // Build describes the running binary. Version is "dev" and Commit is empty where the build did not record them.
 func Build() BuildInfo {
-	b := BuildInfo{Version: version, Commit: commit, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := BuildInfo{Version: version, Commit: commit, Modified: strings.HasSuffix(version, "-dirty"), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if b.Version == "" && info.Main.Version != "(devel)" {
 			b.Version = info.Main.Version
