@@ -44,6 +44,7 @@ type packSpec struct {
 	dataType onnx.DataType
 	row      int64 // row length
 	table    []byte
+	coders   []huffman.Coder // to choose from when writing
 }
 
 // values decodes codes of weights first… into the raw layout of the tensor's type.
@@ -58,9 +59,9 @@ func (s *packSpec) values(sc *scratch, codes []int32, first int64) ([]byte, []fl
 	return raw, floats, nil
 }
 
-// encode codes the weights first… with each coder and keeps the shortest; spare
+// encode codes the weights first… with each of its coders and keeps the shortest; spare
 // holds the others meanwhile.
-func (s *packSpec) encode(sc *scratch, coders []huffman.Coder, out, spare *[]byte, first int64, n int) (encoded, error) {
+func (s *packSpec) encode(sc *scratch, out, spare *[]byte, first int64, n int) (encoded, error) {
 	e := encoded{payload: out}
 	codes := grow(&sc.codes, n)
 	if err := s.Codes(codes, first); err != nil {
@@ -73,7 +74,7 @@ func (s *packSpec) encode(sc *scratch, coders []huffman.Coder, out, spare *[]byt
 	e.crc, e.nonZero = checksum(raw), countNonZero(floats)
 	shape, params := blockShape(first, n, s.row), huffman.Params{Min: s.Min, Max: s.Max}
 	var best huffman.Coder
-	for _, c := range coders {
+	for _, c := range s.coders {
 		b, err := c.Encode((*spare)[:0], codes, shape, params)
 		if err != nil {
 			return e, fmt.Errorf("coder %s: %w", c.Name(), err)

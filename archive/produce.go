@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/effml/effml/huffman"
 	"github.com/effml/effml/onnx"
 )
 
@@ -69,7 +70,7 @@ func (w *writer) prepare(index, first int) (*tensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.packBy(p); err != nil {
+		if err := t.packBy(p, w.coders); err != nil {
 			return nil, err
 		}
 	}
@@ -79,16 +80,22 @@ func (w *writer) prepare(index, first int) (*tensor, error) {
 }
 
 // packBy has the tensor packed as p says.
-func (t *tensor) packBy(p *Packed) error {
+func (t *tensor) packBy(p *Packed, coders []huffman.Coder) error {
 	if p == nil {
 		return nil
 	}
 	if err := p.check(t.rec.units); err != nil {
 		return err
 	}
+	if p.Coders != nil {
+		var err error
+		if coders, err = codersNamed(p.Coders); err != nil {
+			return err
+		}
+	}
 	row := rowLength(t.rec.dims)
 	t.rec.block = packedBlock(t.rec.units, row)
-	t.pack = &packSpec{Packed: p, dataType: t.rec.dataType, row: row, table: appendTable(nil, p)}
+	t.pack = &packSpec{Packed: p, dataType: t.rec.dataType, row: row, table: appendTable(nil, p), coders: coders}
 	t.decided = make(chan bool, 1)
 	return nil
 }
@@ -111,7 +118,7 @@ func (w *writer) codeBlock(sc *scratch, j *job) (err error) {
 	raw := t.raw[first*width : (first+int64(n))*width]
 	if j.pack != nil {
 		spare := w.buffer()
-		j.packed, err = j.pack.encode(sc, w.coders, w.buffer(), spare, first, n)
+		j.packed, err = j.pack.encode(sc, w.buffer(), spare, first, n)
 		w.pool.Put(spare)
 		if err != nil || j.block >= t.head {
 			return err

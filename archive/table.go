@@ -23,6 +23,9 @@ type Packed struct {
 	// from several goroutines, in any order and several times for the same
 	// weights, and must always give the same answer.
 	Codes func(codes []int32, first int64) error
+	// Coders, if not nil, names the coders for this tensor instead of
+	// Options.Coders. Readers leave it nil.
+	Coders []string
 }
 
 // groups returns the number of groups that tables are given for.

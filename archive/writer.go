@@ -110,6 +110,20 @@ type job struct {
 	packed encoded   // no payload if pack is nil
 }
 
+func codersNamed(names []string) ([]huffman.Coder, error) {
+	list := make([]huffman.Coder, len(names))
+	for i, name := range names {
+		var err error
+		if list[i], err = huffman.ByName(name); err != nil {
+			return nil, err
+		}
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("no coder is allowed")
+	}
+	return list, nil
+}
+
 func newWriter(w io.Writer, m *onnx.Model, o Options) (*writer, error) {
 	wr := &writer{
 		o: o, threads: o.Threads, coders: huffman.Coders(), tableOf: map[string]int{},
@@ -119,17 +133,10 @@ func newWriter(w io.Writer, m *onnx.Model, o Options) (*writer, error) {
 		wr.threads = runtime.GOMAXPROCS(0)
 	}
 	if o.Coders != nil {
-		wr.coders = nil
-		for _, name := range o.Coders {
-			c, err := huffman.ByName(name)
-			if err != nil {
-				return nil, err
-			}
-			wr.coders = append(wr.coders, c)
+		var err error
+		if wr.coders, err = codersNamed(o.Coders); err != nil {
+			return nil, err
 		}
-	}
-	if len(wr.coders) == 0 {
-		return nil, fmt.Errorf("no coder is allowed")
 	}
 	if err := checkExtra(o.Extra); err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func (d *decision) fit(seed uint64) error {
 			return nil
 		}
 	}
-	d.packed = &packing{src: src, levels: levels, stats: stats, shared: shared, pruned: r.Prune != nil}
+	d.packed = &packing{src: src, levels: levels, stats: stats, shared: shared, pruned: r.Prune != nil, coder: r.Coder}
 	if r.Prune != nil {
 		return d.packed.measureAgainst(weights, round)
 	}

@@ -16,6 +16,7 @@ type packing struct {
 	stats  quantize.Stats
 	shared bool // a codebook
 	pruned bool
+	coder  string // of the rule; empty where the plan's are to choose from
 }
 
 // chunk is the number of weights that are looked at at a time.
@@ -26,6 +27,9 @@ const chunk = 1 << 16
 func (p *packing) archive() *archive.Packed {
 	out := &archive.Packed{Group: p.levels.Size}
 	out.Min, out.Max = p.levels.Range()
+	if p.coder != "" {
+		out.Coders = []string{p.coder}
+	}
 	for _, q := range p.levels.Q {
 		if p.shared {
 			out.Codebook = append(out.Codebook, q.Codebook)

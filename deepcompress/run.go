@@ -206,8 +206,13 @@ func (r *run) write(ctx context.Context) error {
 		Progress:   r.events.Advance,
 		Release:    r.file.Release,
 	}
-	if r.Coder != "" {
+	if r.Coder != "" { // before the plan's
 		o.Coders = []string{r.Coder}
+		for _, p := range packings {
+			if p != nil {
+				p.coder = ""
+			}
+		}
 	}
 	r.events.Stage("encode", total, "B")
 	sum := sha256.New()

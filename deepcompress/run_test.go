@@ -228,10 +228,11 @@ func TestEditedPlan(t *testing.T) {
 	write(t, plan, `version: 1
 strip-metadata: true
 coders: [huffman]
+min-weights: 1
 rules:
   - {name: "head.*", keep: lossless}
   - {node: /^f/, method: uniform, step: 0.01}
-  - {op: Conv, method: uniform, bits: 4}
+  - {op: Conv, method: uniform, bits: 4, coder: fixed}
 `)
 	r := compress(t, Config{Input: path, PlanPath: plan})
 	if row := rowOf(t, r, "head.weight"); row.Action != "kept" || row.Reason != "the plan keeps it" {
@@ -240,7 +241,7 @@ rules:
 	if row := rowOf(t, r, "fc.weight"); row.Step != 0.01 || row.Coder != "huffman" {
 		t.Errorf("fc: %+v", row)
 	}
-	if row := rowOf(t, r, "conv.weight"); row.Levels > 15 || row.Bits != 4 {
+	if row := rowOf(t, r, "conv.weight"); row.Levels > 15 || row.Bits != 4 || row.Coder != "fixed" {
 		t.Errorf("conv: %+v", row)
 	}
 }
