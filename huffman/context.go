@@ -220,10 +220,11 @@ func rowWidth(shape []int, n int) int {
 	}
 	width := 1
 	for _, d := range shape[1:] {
-		width *= min(max(d, 1), n)
-		if width >= n {
+		d = max(d, 1)
+		if d > (n-1)/width {
 			return n
 		}
+		width *= d
 	}
 	return width
 }

@@ -271,19 +271,20 @@ func (m *mixModel) code(b byte, coded bool) byte {
 // bitOf codes bit k of a byte: c0 holds those before it, order1 them and the last
 // byte, node their place in the buckets.
 func (m *mixModel) bitOf(bit int, coded bool, c0, order1, node, k int) int {
-	for i, s := range m.slot {
-		m.in[i] = m.maps[i][s[node]].stretch()
+	in := &m.in
+	for i := range m.slot {
+		in[i] = m.maps[i][m.slot[i][node&15]].stretch()
 	}
-	m.in[mixContexts] = m.match[0].predict(c0, k)
-	m.in[mixContexts+1] = m.match[1].predict(c0, k)
-	m.in[mixContexts+2] = m.order0[c0].stretch()
-	m.in[mixContexts+3] = m.order1[order1].stretch()
+	in[mixContexts] = m.match[0].predict(c0, k)
+	in[mixContexts+1] = m.match[1].predict(c0, k)
+	in[mixContexts+2] = m.order0[c0&255].stretch()
+	in[mixContexts+3] = m.order1[order1].stretch()
 	wa := &m.byMatch[m.match[0].class()<<2|m.match[1].coarse()]
-	wb := &m.byBits[c0]
+	wb := &m.byBits[c0&255]
 	var sa, sb int64
-	for i, v := range m.in {
-		sa += int64(v) * int64(wa[i])
-		sb += int64(v) * int64(wb[i])
+	for i := range in {
+		sa += int64(in[i]) * int64(wa[i])
+		sb += int64(in[i]) * int64(wb[i])
 	}
 	da := int32(min(max(sa>>16, -2047), 2047))
 	db := int32(min(max(sb>>16, -2047), 2047))
@@ -291,26 +292,24 @@ func (m *mixModel) bitOf(bit int, coded bool, c0, order1, node, k int) int {
 	if coded {
 		bit = m.bit(bit, p)
 	}
-	m.learn(bit, wa, (int32(bit<<16)-int32(squash(da)))*mixRate>>4)
-	m.learn(bit, wb, (int32(bit<<16)-int32(squash(db)))*mixRate>>4)
+	ea := (int32(bit<<16) - int32(squash(da))) * mixRate >> 4
+	eb := (int32(bit<<16) - int32(squash(db))) * mixRate >> 4
+	for i := range in {
+		wa[i] += (in[i]*ea + 1<<13) >> 14
+		wb[i] += (in[i]*eb + 1<<13) >> 14
+	}
 	*m.refining += uint16((int32(bit*65535) - int32(*m.refining)) >> 6)
-	for i, s := range m.slot {
-		h := s[node]
-		m.maps[i][h].update(bit, mixLimit)
-		s[node] = mixHistory[bit][h]
+	next := &mixHistory[bit&1]
+	for i := range m.slot {
+		h := &m.slot[i][node&15]
+		m.maps[i][*h].update(bit, mixLimit)
+		*h = next[*h]
 	}
 	m.match[0].update(bit)
 	m.match[1].update(bit)
 	m.order0[c0].update(bit, mixLimit0)
 	m.order1[order1].update(bit, mixLimit1)
 	return bit
-}
-
-// learn moves a set of weights along the inputs.
-func (m *mixModel) learn(bit int, w *[mixInputs]int32, e int32) {
-	for i, v := range m.in {
-		w[i] += (v*e + 1<<13) >> 14
-	}
 }
 
 // refine averages squash(d) with what came of predictions like it: refined[c0]
