@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -12,9 +13,9 @@ import (
 	"github.com/effml/effml/onnx"
 )
 
-// payload returns the bytes of a block and their offset in the file.
-func (r *Reader) payload(rec *record, b int) ([]byte, int64) {
-	return r.data[rec.offsets[b]:rec.offsets[b+1]], rec.offsets[b]
+// payload returns the bytes of a block.
+func (r *Reader) payload(rec *record, b int) []byte {
+	return r.data[rec.offsets[b]:rec.offsets[b+1]]
 }
 
 // blockBytes returns the decoded size of a block.
@@ -26,7 +27,7 @@ func (r *Reader) decodeBlock(sc *scratch, index, b int, dst []byte) error {
 	rec := r.own(index)
 	var err error
 	if rec.table < 0 {
-		src, _ := r.payload(rec, b)
+		src := r.payload(rec, b)
 		err = huffman.DecodeValues(dst, src, rec.elem)
 	} else {
 		var values []byte
@@ -52,14 +53,15 @@ func (r *Reader) decodeCodes(rec *record, b int, codes []int32) error {
 	if err != nil {
 		return err
 	}
-	src, _ := r.payload(rec, b)
+	src := r.payload(rec, b)
 	shape := blockShape(int64(b)*int64(rec.block), len(codes), rowLength(rec.dims))
 	return c.Decode(codes, src, shape, huffman.Params{Min: rec.min, Max: rec.max})
 }
 
 // badBlock is the error of a block that does not decode.
 func (r *Reader) badBlock(index, b int, err error) error {
-	if v, ok := err.(*VersionError); ok {
+	var v *VersionError
+	if errors.As(err, &v) {
 		return v
 	}
 	rec := r.own(index)
@@ -195,8 +197,7 @@ func (s *stream) WriteTo(w io.Writer) (int64, error) {
 // release lets the pages of a block leave memory.
 func (r *Reader) release(rec *record, b int) {
 	if r.file != nil {
-		p, _ := r.payload(rec, b)
-		r.file.Release(p)
+		r.file.Release(r.payload(rec, b))
 	}
 }
 

@@ -139,16 +139,16 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzTable reads arbitrary fields as a table.
 func FuzzTable(f *testing.F) {
-	f.Add(appendTable(nil, &Packed{Step: []float32{1, 2}, Group: 7}))
-	f.Add(appendTable(nil, &Packed{Codebook: books(1, 2, 3), Origin: []int{1, -5}, Group: 300}))
+	f.Add(encodeTable(&Packed{Step: []float32{1, 2}, Group: 7}))
+	f.Add(encodeTable(&Packed{Codebook: books(1, 2, 3), Origin: []int{1, -5}, Group: 300}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := parseTable(data)
 		if err != nil || p.check(100) != nil {
 			return
 		}
-		once := appendTable(nil, p)
+		once := encodeTable(p)
 		q, err := parseTable(once)
-		if err != nil || !bytes.Equal(appendTable(nil, q), once) {
+		if err != nil || !bytes.Equal(encodeTable(q), once) {
 			t.Errorf("%x was written as %x: %v", data, once, err)
 		}
 		codes := make([]int32, 100)

@@ -46,7 +46,7 @@ func (r *Reader) account(t *TensorSize, i int) (string, error) {
 	rec := &r.records[i]
 	var methods methodList
 	for b, length := range rec.lengths {
-		src, _ := r.payload(rec, b)
+		src := r.payload(rec, b)
 		t.Checksums += 4
 		if rec.table < 0 {
 			m, err := huffman.DescribeValues(src)

@@ -72,7 +72,7 @@ func repeat[T any](v T, n int) []T {
 // TestPacked packs tensors in every way the options allow, and compares what comes
 // back with a slow reading of the definition.
 func TestPacked(t *testing.T) {
-	const big = 3 * blockUnits
+	const big = 3 * blockUnits / 2
 	for _, c := range []struct {
 		name string
 		dt   onnx.DataType
@@ -209,6 +209,22 @@ func TestCoders(t *testing.T) {
 			t.Errorf("%s: sizes read %+v, written %+v", name, got, s)
 		}
 		checkPacked(t, data, p, onnx.Float, 5000, s)
+	}
+}
+
+// TestCodersOfTensor: a tensor's own list of coders comes before that of the options.
+func TestCodersOfTensor(t *testing.T) {
+	p := levels(4, 5000, Packed{Step: []float32{0.1}, Min: -7, Max: 8, Coders: []string{"fixed"}})
+	m := initializers(floatTensor("w", onnx.Float, laplace(5, 5000), 50, 100))
+	o := Options{Coders: []string{"huffman"}, Pack: func(onnx.TensorRef) (*Packed, error) { return p, nil }}
+	if _, s := pack(t, m, o); s.Tensors[0].Method != "fixed" {
+		t.Errorf("coded by %s", s.Tensors[0].Method)
+	}
+	for _, bad := range [][]string{{}, {"morse"}} {
+		p.Coders = bad
+		if _, err := Write(context.Background(), &bytes.Buffer{}, m, o); err == nil {
+			t.Errorf("coders %q were taken", bad)
+		}
 	}
 }
 

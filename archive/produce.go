@@ -95,7 +95,7 @@ func (t *tensor) packBy(p *Packed, coders []huffman.Coder) error {
 	}
 	row := rowLength(t.rec.dims)
 	t.rec.block = packedBlock(t.rec.units, row)
-	t.pack = &packSpec{Packed: p, dataType: t.rec.dataType, row: row, table: appendTable(nil, p), coders: coders}
+	t.pack = &packSpec{Packed: p, dataType: t.rec.dataType, row: row, table: encodeTable(p), coders: coders}
 	t.decided = make(chan bool, 1)
 	return nil
 }

@@ -95,6 +95,33 @@ func roundTripFile(t *testing.T, path string) {
 	}
 }
 
+// TestOverhead: everything but the weights of the demo network takes no more than
+// 700 bytes, without loss and packed.
+func TestOverhead(t *testing.T) {
+	f, err := onnx.Open("../examples/lenet-300-100.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for name, packing := range map[string]func(onnx.TensorRef) (*Packed, error){
+		"lossless": nil,
+		"packed": func(ref onnx.TensorRef) (*Packed, error) {
+			w := make([]float32, weightsIn(ref))
+			if len(ref.Dims) < 2 {
+				return nil, nil
+			}
+			err := ref.ReadFloats(w, 0)
+			return gridPack(w, 0.01), err
+		},
+	} {
+		_, s := pack(t, f.Model, Options{Pack: packing})
+		t.Logf("%s: header %d, topology %d, codebooks %d, checksums %d", name, s.Header, s.Topology, s.Codebooks, s.Checksums)
+		if n := s.Header + s.Topology + s.Codebooks + s.Checksums; n > 700 {
+			t.Errorf("%s: %d bytes beside the weights", name, n)
+		}
+	}
+}
+
 // writeFile writes an archive and checks what Write says of it.
 func writeFile(t testing.TB, path string, m *onnx.Model, o Options) *Sizes {
 	t.Helper()

@@ -115,8 +115,8 @@ func packZstd(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer enc.Close()
-	return enc.EncodeAll(data, nil), nil
+	out := enc.EncodeAll(data, nil)
+	return out, enc.Close()
 }
 
 // errCoding reports a coding of a later version.

@@ -104,32 +104,32 @@ func pick(values []float32, codes []int32, book []float32, origin int) int {
 	return -1
 }
 
-// appendTable appends the fields of a table, docs/format.md §6.
-func appendTable(dst []byte, p *Packed) []byte {
-	var buf []byte
+// encodeTable returns the fields of a table, docs/format.md §6.
+func encodeTable(p *Packed) []byte {
+	var out []byte
 	if p.Codebook == nil {
-		dst = appendField(dst, tableSteps, true, appendFloats(nil, p.Step))
+		out = appendField(out, tableSteps, true, appendFloats(nil, p.Step))
 	} else {
-		buf = binary.AppendUvarint(buf, uint64(len(p.Codebook)))
+		buf := binary.AppendUvarint(nil, uint64(len(p.Codebook)))
 		for _, book := range p.Codebook {
 			buf = binary.AppendUvarint(buf, uint64(len(book)))
 		}
 		for _, book := range p.Codebook {
 			buf = appendFloats(buf, book)
 		}
-		dst = appendField(dst, tableLevels, true, buf)
+		out = appendField(out, tableLevels, true, buf)
 	}
 	if anyOrigin(p.Origin) {
-		buf = buf[:0]
+		var buf []byte
 		for _, o := range p.Origin {
 			buf = appendZigzag32(buf, int32(o))
 		}
-		dst = appendField(dst, tableOrigins, true, buf)
+		out = appendField(out, tableOrigins, true, buf)
 	}
 	if p.Group > 0 {
-		dst = appendUintField(dst, tableGroup, true, uint64(p.Group))
+		out = appendUintField(out, tableGroup, true, uint64(p.Group))
 	}
-	return dst
+	return out
 }
 
 func anyOrigin(list []int) bool {

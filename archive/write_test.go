@@ -96,7 +96,7 @@ func weightsIn(ref onnx.TensorRef) int64 {
 
 // TestThreads: the bytes depend on nothing but the model and the options.
 func TestThreads(t *testing.T) {
-	m, packing := mixed(700_000)
+	m, packing := mixed(300_000)
 	var want []byte
 	for _, threads := range []int{1, 2, 7} {
 		for _, procs := range []int{1, 3} {
@@ -168,7 +168,7 @@ func mustBytes(t testing.TB, x *onnx.Tensor) []byte {
 
 // TestCancel: ending the context ends Write soon, with the context's error.
 func TestCancel(t *testing.T) {
-	m, packing := mixed(2_000_000)
+	m, packing := mixed(1_000_000)
 	ctx, cancel := context.WithCancel(context.Background())
 	var after int64
 	_, err := Write(ctx, io.Discard, m, Options{Pack: packing, Progress: func(n int64) {
@@ -182,9 +182,9 @@ func TestCancel(t *testing.T) {
 		t.Errorf("%d bytes were coded after the end", after)
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for stacks := ""; ; time.Sleep(time.Millisecond) {
+	for ; ; time.Sleep(time.Millisecond) {
 		buf := make([]byte, 1<<20)
-		stacks = string(buf[:runtime.Stack(buf, true)])
+		stacks := string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, "archive.inOrder") {
 			break
 		}

@@ -246,14 +246,9 @@ def bucket(e):
 def context(data, n, shape, lo, hi):
     sparse, rates, ratio, z = data[0] & 1, data[0] >> 1 & 3, data[0] >> 3, data[1]
     rc = Range(data[2:])
-    W = K = 1
-    for i, dim in enumerate(shape):
-        if i == 0 or W >= n: continue
-        dim = min(max(dim, 1), n)
-        W *= dim
-        if i > 1: K *= dim
+    W = 1
+    for dim in shape[1:]: W *= max(dim, 1)
     if len(shape) < 2 or W >= n: W = n
-    if K >= W: K = 1
     h, r = 256 * z + 128, [RATIOS[ratio]]
     while len(r) < 34: r.append(r[-1] * r[-1] >> 16)
     def start(p): return Adaptive(min(max(p, 64), 65472), 8)
@@ -261,11 +256,11 @@ def context(data, n, shape, lo, hi):
     near_p = [[start(f) for _ in range(24)] for f in first]
     scale_p = [[start(f) for _ in range(24)] for f in first]
     weights = [[32768, 32768] for _ in range(20)]
-    mant, sign = {}, [start(32768) for _ in range(9)]
-    m = 16 * h // (65536 - r[0])
-    A, R, C, Q = 64 * m, m, [m] * W, [m] * K
+    mant, sign = {}, [start(32768) for _ in range(27)]
+    m = 256 * h // (65536 - r[0])
+    A, R, C, T = 4 * m, m, [m] * W, [4] * W
     out, mags = [], []
-    j = a = b = before = 0
+    j = a = b = c = before = before2 = 0
 
     def mixed(bin, near, scale):
         p1, p2, w = near_p[bin][near], scale_p[bin][scale], weights[bin]
@@ -284,16 +279,9 @@ def context(data, n, shape, lo, hi):
         p.update(bit, 512)
         return bit
 
-    def scale_context():
-        if K == 1: return bucket(R + C[j] >> 1)
-        return bucket((R + C[j] + Q[j % K]) // 3)
-
-    def near_context():
-        i = len(out)
-        u = mags[i - W] if i >= W else 0
-        if K == 1: return bucket(8 * a + 4 * b + 4 * u)
-        q = mags[i - K] if j >= K else 0
-        return bucket(4 * a + 2 * b + 4 * u + 6 * q)
+    def scale_context(): return bucket(R + C[j] >> 5)
+    def near_context(): return bucket(8 * a + 4 * b + 2 * c)
+    def sgn(s): return 0 if s == 0 else 1 if s > 0 else 2
 
     def symbol(bin):
         near, scale = near_context(), scale_context()
@@ -309,20 +297,19 @@ def context(data, n, shape, lo, hi):
             else: v = v << 1 | rc.bit(32768)
         if v > hi: return -v
         if -v < lo: return v
-        def sgn(s): return 0 if s == 0 else 1 if s > 0 else 2
-        c = sgn(before) + (3 * sgn(out[len(out) - W]) if len(out) >= W else 0)
-        return -v if plain(sign[c]) else v
+        return -v if plain(sign[sgn(before) + 3 * sgn(before2) + 9 * (T[j] // 3)]) else v
 
     def advance(s):
-        nonlocal R, A, j, a, b, before
+        nonlocal R, A, j, a, b, c, before, before2
         v = min(abs(s), 4095)
         out.append(s), mags.append(v)
-        R += v - (R >> 4)
+        R += 32 * v - (R >> 3)
         A += 16 * v - (A >> 6)
-        C[j] += 4 * v - (C[j] >> 2)
-        if K > 1: Q[j % K] += v - (Q[j % K] >> 4)
-        a, b, before, j = v, a, s, j + 1
-        if j == W: j = a = b = before = 0; R = A >> 6
+        C[j] += 32 * v - (C[j] >> 3)
+        if s > 0 and T[j] < 8: T[j] += 1
+        if s < 0 and T[j] > 0: T[j] -= 1
+        a, b, c, before, before2, j = v, a, b, s, before, j + 1
+        if j == W: j = a = b = c = before = before2 = 0; R = A >> 2
 
     while len(out) < n:
         if not sparse:
@@ -330,9 +317,7 @@ def context(data, n, shape, lo, hi):
             continue
         i = len(out)
         size = min(4, n - i)
-        e = sum(mags[max(i - 4, 0):i])
-        if i >= W: e += sum(mags[i - W:min(i - W + 4, i)])
-        if not mixed(16, bucket(2 * e), scale_context()):
+        if not mixed(16, bucket(4 * sum(mags[max(i - 4, 0):i])), scale_context()):
             for _ in range(size): advance(0)
             continue
         seen = False
