@@ -130,7 +130,7 @@ func allocated(fn func()) uint64 {
 // archive gives, nothing may panic, and no more memory may be taken than twice
 // what decoding the sound archive takes.
 func TestCorruptions(t *testing.T) {
-	n := 500
+	n := 150
 	if testing.Short() {
 		n = 60
 	}

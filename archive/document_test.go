@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	cases := append(symbolVectors(t), byteVectors(t)...)
+	cases = slices.DeleteFunc(cases, func(v vector) bool { return v.name == "mix, stride 0" }) // seconds; topologies are that, too
 	cases = append(cases, moreSymbols(t)...)
 	cases = append(cases, moreValues(t)...)
 	files, err := filepath.Glob("testdata/v*/example.effml")

@@ -91,7 +91,7 @@ func TestPacked(t *testing.T) {
 		{"one weight", onnx.Float, []int64{}, Packed{Step: []float32{0.5}, Min: 3, Max: 3}},
 		{"many blocks", onnx.Float, []int64{big + 1000}, Packed{Step: []float32{0.01}, Min: -20, Max: 20}},
 		{"many blocks of rows", onnx.Float, []int64{big / 700, 100, 7}, Packed{Step: []float32{0.01}, Min: -2, Max: 2}},
-		{"long rows", onnx.Float16, []int64{2, big / 2}, Packed{Step: repeat(float32(0.01), 6), Group: blockUnits / 2, Min: -2, Max: 2}},
+		{"long rows", onnx.Float16, []int64{2, big / 2}, Packed{Step: repeat(float32(0.01), 2*big/blockUnits), Group: blockUnits / 2, Min: -2, Max: 2}},
 		{"large codes", onnx.Float, []int64{300}, Packed{Step: []float32{1e-9}, Min: math.MinInt32, Max: math.MinInt32 + 5}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,7 @@ func TestGeneratedModels(t *testing.T) {
 	}
 	for i, m := range modelgen.Generate(7, n) {
 		want, values := encodeModel(t, m), allValues(t, m)
-		data, _ := pack(t, m, Options{Effort: i % 3, Threads: 1 + i%3})
+		data, _ := pack(t, m, Options{Effort: i % 7 / 3, Threads: 1 + i%3})
 		r := open(t, data)
 		got, err := r.Model()
 		if err != nil {

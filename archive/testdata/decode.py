@@ -512,10 +512,11 @@ def one_chunk(method, r, n, w, is_float):
         out = b''.join(struct.pack('<f', step * s) for s in symbols(r, n))
     elif method == 6:
         marks = symbols(Bytes(r.string()), n)
-        vals, out = values_of(r, sum(marks), w, is_float), b''
+        assert all(s in (0, 1) or s == -1 and is_float and w > 1 for s in marks)
+        vals, out = values_of(r, marks.count(1), w, is_float), b''
         for s in marks:
-            out += vals[:w] if s else bytes(w)
-            if s: vals = vals[w:]
+            out += vals[:w] if s > 0 else bytes(w) if s == 0 else bytes(w - 1) + b'\x80'
+            if s > 0: vals = vals[w:]
     elif method == 7:
         mode = r.uvarint()
         out = join(mode + s for s in symbols(r, n))
