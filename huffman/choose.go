@@ -51,7 +51,7 @@ func (c *valueCoder) best(raw []byte, e Elem, depth int) (byte, []byte) {
 }
 
 // offerPalette offers grid and palette where values repeat and reports whether
-// one of them fits.
+// nothing else is likely to be smaller.
 func (c *valueCoder) offerPalette(b *choice, raw []byte, e Elem, depth int, small bool) bool {
 	if depth > 0 && !e.Float || !small && depth == 0 && !repeats(raw, e) {
 		return false
@@ -80,8 +80,9 @@ func (c *valueCoder) offerPalette(b *choice, raw []byte, e Elem, depth int, smal
 	if depth > 0 || 2*len(keys) > len(ranks) {
 		return false
 	}
+	few := 16*len(keys) <= len(ranks)
 	b.offer(methodPalette, c.palette(nil, keys, ranks, e, depth))
-	return true
+	return few
 }
 
 // offerFloats offers planes and, where zeros are frequent, sparse.
@@ -89,7 +90,7 @@ func (c *valueCoder) offerFloats(b *choice, raw []byte, e Elem, drop, depth int)
 	n := len(raw) / e.Width
 	zeros := 0
 	for i := range n {
-		if load(raw, i, e.Width) == 0 {
+		if load(raw, i, e.Width)&^minusZero(e) == 0 {
 			zeros++
 		}
 	}

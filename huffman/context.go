@@ -332,6 +332,9 @@ func (m *contextModel) advance(s int32) {
 // decoding.
 func (m *contextModel) code(sym []int32) {
 	for i := 0; i < len(sym); {
+		if i&1023 == 0 && m.overrun() {
+			return // close will tell
+		}
 		if m.sparse {
 			i += m.block(sym, i)
 			continue

@@ -108,14 +108,27 @@ func (c *valueCoder) decodeDeltas(dst, src []byte, e Elem, depth int) error {
 	return nil
 }
 
+// minusZero returns the bits of −0, or of zero for elements that have none.
+func minusZero(e Elem) uint64 {
+	if e.Float && e.Width > 1 {
+		return 1 << (8*e.Width - 1)
+	}
+	return 0
+}
+
 // sparse appends the payload of methodSparse.
 func (c *valueCoder) sparse(dst, raw []byte, e Elem, depth int) []byte {
 	n := len(raw) / e.Width
 	sym := c.symbols(n, depth)
 	rest := make([]byte, 0, len(raw))
+	minus := minusZero(e)
 	for i := range sym {
-		sym[i] = 0
-		if load(raw, i, e.Width) != 0 {
+		switch load(raw, i, e.Width) {
+		case 0:
+			sym[i] = 0
+		case minus:
+			sym[i] = -1
+		default:
 			sym[i] = 1
 			rest = append(rest, raw[i*e.Width:(i+1)*e.Width]...)
 		}
@@ -140,24 +153,29 @@ func (c *valueCoder) decodeSparse(dst, src []byte, e Elem, depth int) error {
 		return err
 	}
 	some := 0
+	minus := minusZero(e)
 	for _, s := range sym {
-		if s != 0 && s != 1 {
+		if s < -1 || s > 1 || s < 0 && minus == 0 {
 			return corruptf(0, "position symbol %d", s)
 		}
-		some += int(s)
+		if s > 0 {
+			some++
+		}
 	}
 	values := make([]byte, some*e.Width)
 	if err := c.decodeNested(values, rest[n:], e, depth); err != nil {
 		return err
 	}
 	for i, s := range sym {
-		at := dst[i*e.Width : (i+1)*e.Width]
-		if s == 0 {
-			clear(at)
-			continue
+		switch s {
+		case 0:
+			store(dst, i, e.Width, 0)
+		case -1:
+			store(dst, i, e.Width, minus)
+		default:
+			store(dst, i, e.Width, load(values, 0, e.Width))
+			values = values[e.Width:]
 		}
-		copy(at, values)
-		values = values[e.Width:]
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type Elem struct {
 //	3 planes    see planes.go
 //	4 palette   see palette.go
 //	5 grid      see grid.go
-//	6 sparse    uvarint bytes of the symbols, symbols (1 where an element is not zero), values (those elements)
+//	6 sparse    uvarint bytes of the symbols, symbols (0 where an element is zero, −1 where it is −0, 1 elsewhere), values (those elsewhere)
 //	7 integers  mode (uvarint), symbols: element − mode as a signed number of the element's width
 //	8 deltas    symbols: element − the one before (0 before the first) as a signed number of the element's width
 //	9 mix       AppendMix with the element's width as stride
@@ -64,7 +64,7 @@ const (
 // about 1 MB/s. The coding is self-contained but for len(raw) and e.
 func AppendValues(dst, raw []byte, e Elem, effort int) []byte {
 	c := &valueCoder{effort: effort}
-	e = e.known()
+	e = e.known(len(raw))
 	whole := len(raw) - len(raw)%e.Width
 	step := valueChunk * e.Width
 	for at := 0; at < whole; at += step {
@@ -90,7 +90,7 @@ func AppendValues(dst, raw []byte, e Elem, effort int) []byte {
 // of the same e. It consumes src exactly; anything else is a *CorruptError.
 func DecodeValues(dst, src []byte, e Elem) error {
 	c := &valueCoder{}
-	e = e.known()
+	e = e.known(len(dst))
 	whole := len(dst) - len(dst)%e.Width
 	step := valueChunk * e.Width
 	rest := src
@@ -115,11 +115,14 @@ func DecodeValues(dst, src []byte, e Elem) error {
 	return nil
 }
 
-// known returns e, or bytes if its width is none of those listed.
-func (e Elem) known() Elem {
+// known returns e, or bytes if its width is none of those listed or more than n
+// bytes.
+func (e Elem) known(n int) Elem {
 	switch e.Width {
 	case 1, 2, 4, 8:
-		return e
+		if e.Width <= n {
+			return e
+		}
 	}
 	return Elem{Width: 1}
 }
