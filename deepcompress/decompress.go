@@ -28,9 +28,8 @@ func Decompress(ctx context.Context, c DecompressConfig, ev job.Events) (*Decomp
 
 func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *DecompressResult) (err error) {
 	result.Command = c.Command
-	if result.Input, err = job.HashFile(ctx, c.Input); err != nil {
-		return err
-	}
+	input := startHashing(ctx, c.Input)
+	defer input.stop()
 	r, err := archive.ReadOptions{Threads: c.Threads}.Open(c.Input)
 	if err != nil {
 		return err
@@ -51,6 +50,9 @@ func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *
 	if err != nil {
 		return err
 	}
-	result.Output, err = job.HashFile(ctx, files[0], files[1:]...)
+	if result.Output, err = job.HashFile(ctx, files[0], files[1:]...); err != nil {
+		return err
+	}
+	result.Input, err = input.wait()
 	return err
 }

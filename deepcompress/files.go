@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
@@ -36,11 +38,33 @@ func explain(err error) error {
 	return modelfile.Explain(err)
 }
 
-func ignoreCancelled(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+// hashing computes the SHA-256 of files beside other work.
+type hashing struct {
+	cancel context.CancelFunc
+	group  errgroup.Group
+	file   *job.File
+}
+
+// startHashing hashes a model: the file itself, then its external data. It must be stopped.
+func startHashing(ctx context.Context, paths ...string) *hashing {
+	h := &hashing{}
+	ctx, h.cancel = context.WithCancel(ctx)
+	h.group.Go(func() (err error) {
+		h.file, err = job.HashFile(ctx, paths[0], paths[1:]...)
+		return err
+	})
+	return h
+}
+
+func (h *hashing) wait() (*job.File, error) {
+	err := h.group.Wait()
+	return h.file, err
+}
+
+// stop ends the work where it is not done.
+func (h *hashing) stop() {
+	h.cancel()
+	_ = h.group.Wait() // whoever needs the result has waited for it
 }
 
 // verifyArchive decodes everything in the archive at path.

@@ -5,19 +5,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/mapped"
-	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/onnx"
 )
 
@@ -67,21 +63,19 @@ func (r *run) do(ctx context.Context) (err error) {
 	if err := r.createOutputs(); err != nil {
 		return err
 	}
-	// Hashing the input is as long as reading it: it goes on while weights are planned and coded.
-	var hashing errgroup.Group
-	hashCtx, stop := context.WithCancel(ctx)
-	defer func() { stop(); err = errors.Join(err, ignoreCancelled(hashing.Wait())) }()
-	hashing.Go(func() (err error) {
-		r.result.Input, err = modelfile.Describe(hashCtx, r.file.Files)
-		return err
-	})
+	var paths []string
+	for _, f := range r.file.Files {
+		paths = append(paths, f.Path)
+	}
+	input := startHashing(ctx, paths...)
+	defer input.stop()
 	if err := r.decide(ctx); err != nil {
 		return err
 	}
 	if err := r.write(ctx); err != nil {
 		return err
 	}
-	if err := hashing.Wait(); err != nil {
+	if r.result.Input, err = input.wait(); err != nil {
 		return err
 	}
 	if err := r.report(); err != nil {

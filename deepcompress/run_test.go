@@ -625,7 +625,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 
 func TestVerifyFindsDamage(t *testing.T) {
 	path := convNet().save(t)
-	r := compress(t, Config{Input: path})
+	r := compress(t, Config{Input: path, PlanPath: floorPlan(t, 25)})
 	whole := read(t, r.Output.Path)
 	v, err := Verify(t.Context(), VerifyConfig{Input: r.Output.Path, Against: path}, nil)
 	if err != nil || !v.OK || v.Packed != 3 || v.Against.Lossy != 3 || v.Against.Mismatched != 0 {
