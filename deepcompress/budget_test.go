@@ -28,7 +28,7 @@ func TestBudget(t *testing.T) {
 		if got := -10 * math.Log10(noise); got < c.total || got > c.total+0.5 {
 			t.Errorf("%s: %.2f dB over all tensors", c.rule, got)
 		}
-		ratio := 10 * math.Log10(1024*64/(32*8*9)) // of the weights of fc and conv
+		ratio := 10 * math.Log10(256*64/(32*8*9)) // of the weights of fc and conv
 		switch gap := floors["conv.weight"] - floors["fc.weight"]; {
 		case c.rule == "{method: uniform, budget: 18}" && math.Abs(gap-ratio) > 0.1:
 			t.Errorf("%s: conv is %.2f dB above fc, want %.2f", c.rule, gap, ratio)

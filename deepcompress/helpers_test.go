@@ -124,7 +124,7 @@ func convNet() *net {
 	n.add(newTensor("bn.var", onnx.Float, variance, 32))
 	n.weight("tiny.weight", 4, 32, 1, 1)
 	n.ints("shape", 1, -1)
-	n.weight("fc.weight", 1024, 64)
+	n.weight("fc.weight", 256, 64)
 	n.weight("fc.bias", 1, 64)
 	n.weight("head.weight", 10, 64)
 	n.weight("head.bias", 10)

@@ -453,7 +453,7 @@ func TestEmittedModelIsTheArchives(t *testing.T) {
 	for i := range h.Before {
 		before, after = before+h.Before[i], after+h.After[i]
 	}
-	if before != 1024*64 || after != before {
+	if before != 256*64 || after != before {
 		t.Errorf("histogram of %d and %d weights", before, after)
 	}
 }
