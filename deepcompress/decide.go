@@ -22,6 +22,7 @@ type decision struct {
 	ops      []string
 	nodes    []string
 	class    class
+	sums     quantize.Sums
 	reason   string // why it is kept; empty when it is packed
 	skipped  bool   // a weight that the plan wanted packed, or might have
 	weights  int64
@@ -64,7 +65,9 @@ func decisionFor(ref onnx.TensorRef, m uses.Map) decision {
 	if len(d.ops) > 0 {
 		d.op = d.ops[0]
 	}
-	d.class, d.reason = classify(ref.Tensor, list)
+	if d.class, d.reason = classify(ref.Tensor, list); d.class == classWeight {
+		d.sums = sums(ref.Tensor, list)
+	}
 	return d
 }
 
@@ -73,12 +76,7 @@ func depthwise(u uses.Use, dims []int64) bool {
 	if u.Node.OpType != "Conv" || u.Input != 1 || len(dims) < 3 || dims[1] != 1 {
 		return false
 	}
-	for _, a := range u.Node.Attributes {
-		if a.Name == "group" {
-			return a.I > 1
-		}
-	}
-	return false
+	return integer(u.Node, "group") > 1
 }
 
 // classify judges a tensor by its type, its shape and all its uses.
@@ -151,7 +149,18 @@ func (d *decision) fit(seed uint64) error {
 			return nil
 		}
 	}
-	d.packed = &packing{src: src, levels: levels, stats: stats, shared: shared, pruned: r.Prune != nil, coder: r.Coder}
+	weighed := &quantize.Balanced{Source: src, Levels: levels}
+	if r.Balance && !shared && d.sums != (quantize.Sums{}) {
+		weighed.Sums = d.sums
+		floor := math.Inf(-1)
+		if r.SQNR != 0 {
+			floor = r.SQNR
+		}
+		if stats, err = weighed.Hold(floor, r.gridOptions(round)); err != nil {
+			return d.skip(err)
+		}
+	}
+	d.packed = &packing{Balanced: weighed, stats: stats, shared: shared, pruned: r.Prune != nil, coder: r.Coder}
 	if r.Prune != nil {
 		return d.packed.measureAgainst(weights, round)
 	}
@@ -225,16 +234,24 @@ func cost(g quantize.Grouped, st quantize.Stats) float64 {
 	return bits
 }
 
+// gridOptions returns what narrows a grid of r.
+func (r *Rule) gridOptions(round quantize.Round) quantize.GridOptions {
+	o := quantize.GridOptions{DeadZone: float32(r.Dead), Round: round}
+	if r.Bits != 0 {
+		o.Limit = max(1, int32(1)<<(r.Bits-1)-1)
+	}
+	return o
+}
+
 // grid binds the options of a uniform grid.
 func (r *Rule) grid(round quantize.Round) quantize.Fit {
-	o := quantize.GridOptions{DeadZone: float32(r.Dead), Round: round}
+	o := r.gridOptions(round)
 	switch {
 	case r.Step != 0:
 		return func(src quantize.Source) (quantize.Quantizer, quantize.Stats, error) {
 			return quantize.Grid(src, float32(r.Step), o)
 		}
 	case r.Bits != 0: // symmetric: the largest magnitude is the outermost level
-		o.Limit = max(1, int32(1)<<(r.Bits-1)-1)
 		return func(src quantize.Source) (quantize.Quantizer, quantize.Stats, error) {
 			largest, err := magnitude(src)
 			if err != nil {
@@ -310,14 +327,14 @@ func (d *decision) resolve() {
 	r := *d.rule
 	d.resolved = Rule{
 		Tensor: d.name, Method: "uniform", Bits: r.Bits, Levels: r.Levels, SQNR: r.SQNR, Step: r.Step, Dead: r.Dead,
-		Group: r.Group, Prune: r.Prune, Coder: r.Coder,
+		Group: r.Group, Prune: r.Prune, Coder: r.Coder, Balance: r.Balance,
 	}
 	switch {
 	case d.packed.shared:
 		d.resolved.Method, d.resolved.Init = "kmeans", r.Init
-		d.resolved.Step, d.resolved.Dead = 0, 0
-	case len(d.packed.levels.Q) == 1 && r.Bits == 0:
-		d.resolved.SQNR, d.resolved.Step = 0, shortFloat(d.packed.levels.Q[0].Step)
+		d.resolved.Step, d.resolved.Dead, d.resolved.Balance = 0, 0, false
+	case len(d.packed.Levels.Q) == 1 && r.Bits == 0:
+		d.resolved.SQNR, d.resolved.Step = 0, shortFloat(d.packed.Levels.Q[0].Step)
 	}
 }
 

@@ -2,7 +2,6 @@ package deepcompress
 
 import (
 	"math"
-	"sync"
 
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/mapped"
@@ -11,12 +10,11 @@ import (
 
 // packing is how a tensor's weights become codes.
 type packing struct {
-	src    quantize.Source // after pruning
-	levels quantize.Grouped
-	stats  quantize.Stats
-	shared bool // a codebook
-	pruned bool
-	coder  string // of the rule; empty where the plan's are to choose from
+	*quantize.Balanced // of the weights after pruning
+	stats              quantize.Stats
+	shared             bool // a codebook
+	pruned             bool
+	coder              string // of the rule; empty where the plan's are to choose from
 }
 
 // chunk is the number of weights that are looked at at a time.
@@ -25,12 +23,12 @@ const chunk = 1 << 16
 // archive describes the tensor to package archive. Codes are computed when they are asked for, so that no second copy of the
 // weights exists.
 func (p *packing) archive() *archive.Packed {
-	out := &archive.Packed{Group: p.levels.Size}
-	out.Min, out.Max = p.levels.Range()
+	out := &archive.Packed{Group: p.Levels.Size}
+	out.Min, out.Max = p.Levels.Range()
 	if p.coder != "" {
 		out.Coders = []string{p.coder}
 	}
-	for _, q := range p.levels.Q {
+	for _, q := range p.Levels.Q {
 		if p.shared {
 			out.Codebook = append(out.Codebook, q.Codebook)
 			out.Origin = append(out.Origin, q.Origin)
@@ -38,21 +36,8 @@ func (p *packing) archive() *archive.Packed {
 			out.Step = append(out.Step, q.Step)
 		}
 	}
-	pool := sync.Pool{New: func() any { return new([chunk]float32) }}
 	out.Codes = func(dst []int32, first int64) error {
-		return mapped.Guard(func() error {
-			buf := pool.Get().(*[chunk]float32)
-			defer pool.Put(buf)
-			for len(dst) > 0 {
-				n := min(chunk, len(dst))
-				if err := p.src.Read(buf[:n], int(first)); err != nil {
-					return err
-				}
-				p.levels.Codes(dst[:n], buf[:n], int(first))
-				dst, first = dst[n:], first+int64(n)
-			}
-			return nil
-		})
+		return mapped.Guard(func() error { return p.Codes(dst, int(first)) })
 	}
 	return out
 }
@@ -66,11 +51,10 @@ func (p *packing) each(original quantize.Source, round quantize.Round, fn func(b
 			if err := original.Read(before[:n], first); err != nil {
 				return err
 			}
-			if err := p.src.Read(after[:n], first); err != nil {
+			if err := p.Codes(codes[:n], first); err != nil {
 				return err
 			}
-			p.levels.Codes(codes[:n], after[:n], first)
-			p.levels.Values(after[:n], codes[:n], first)
+			p.Levels.Values(after[:n], codes[:n], first)
 			if round != nil {
 				round(after[:n])
 			}

@@ -42,19 +42,20 @@ type Rule struct {
 	Op       StringList `yaml:"op,omitempty,flow" doc:"tensors used by an operator of one of these types"`
 	Optional bool       `yaml:"optional,omitempty" doc:"matching nothing is no error"`
 
-	Keep   string     `yaml:"keep,omitempty" doc:"lossless: keep every bit"`
-	Method string     `yaml:"method,omitempty" doc:"uniform (a grid), kmeans (a codebook) or auto (the smaller one)"`
-	Bits   int        `yaml:"bits,omitempty" doc:"2^bits levels, 1 to 16; kmeans to 8"`
-	Levels int        `yaml:"levels,omitempty" doc:"number of levels of kmeans, 2 to 256"`
-	SQNR   float64    `yaml:"sqnr,omitempty" doc:"floor of the signal-to-quantisation-noise ratio in dB; the fewest levels that hold it"`
-	Budget float64    `yaml:"budget,omitempty" doc:"floor in dB for all tensors of this rule together, as if their errors added up at the output; larger tensors get larger shares of the noise"`
-	Share  *float64   `yaml:"share,omitempty" doc:"a tensor's share of the budget is in proportion to its weights to this power, 0 (equal) to 1 (the default)"`
-	Step   float64    `yaml:"step,omitempty" doc:"distance of two levels of a grid"`
-	Dead   float64    `yaml:"dead-zone,omitempty" doc:"uniform: a code begins at (n-1/2+dead-zone) steps: more zeros, fewer bytes; 0 to 1/2"`
-	Init   string     `yaml:"init,omitempty" doc:"kmeans: linear, density, random or optimal"`
-	Group  Group      `yaml:"group,omitempty" doc:"weights that share levels: tensor, channel (same first index) or a number"`
-	Prune  *PruneRule `yaml:"prune,omitempty,flow" doc:"set small weights to zero first"`
-	Coder  string     `yaml:"coder,omitempty" doc:"use this coder"`
+	Keep    string     `yaml:"keep,omitempty" doc:"lossless: keep every bit"`
+	Method  string     `yaml:"method,omitempty" doc:"uniform (a grid), kmeans (a codebook) or auto (the smaller one)"`
+	Bits    int        `yaml:"bits,omitempty" doc:"2^bits levels, 1 to 16; kmeans to 8"`
+	Levels  int        `yaml:"levels,omitempty" doc:"number of levels of kmeans, 2 to 256"`
+	SQNR    float64    `yaml:"sqnr,omitempty" doc:"floor of the signal-to-quantisation-noise ratio in dB; the fewest levels that hold it"`
+	Budget  float64    `yaml:"budget,omitempty" doc:"floor in dB for all tensors of this rule together, as if their errors added up at the output; larger tensors get larger shares of the noise"`
+	Share   *float64   `yaml:"share,omitempty" doc:"a tensor's share of the budget is in proportion to its weights to this power, 0 (equal) to 1 (the default)"`
+	Step    float64    `yaml:"step,omitempty" doc:"distance of two levels of a grid"`
+	Dead    float64    `yaml:"dead-zone,omitempty" doc:"uniform: a code begins at (n-1/2+dead-zone) steps: more zeros, fewer bytes; 0 to 1/2"`
+	Balance bool       `yaml:"balance,omitempty" doc:"uniform: round so that errors cancel within each kernel and each output, not each weight to its nearest level"`
+	Init    string     `yaml:"init,omitempty" doc:"kmeans: linear, density, random or optimal"`
+	Group   Group      `yaml:"group,omitempty" doc:"weights that share levels: tensor, channel (same first index) or a number"`
+	Prune   *PruneRule `yaml:"prune,omitempty,flow" doc:"set small weights to zero first"`
+	Coder   string     `yaml:"coder,omitempty" doc:"use this coder"`
 
 	line       int
 	name, node pattern
@@ -229,8 +230,8 @@ func (r *Rule) check() (errs []error) {
 		if r.Keep != "lossless" {
 			add("keep: %q must be lossless", r.Keep)
 		}
-		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Budget != 0 || r.Share != nil || r.Step != 0 || r.Dead != 0 || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
-			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, budget, step, dead-zone, init, group, prune or coder")
+		if r.Method != "" || r.Bits != 0 || r.Levels != 0 || r.SQNR != 0 || r.Budget != 0 || r.Share != nil || r.Step != 0 || r.Dead != 0 || r.Balance || r.Init != "" || r.Group != 0 || r.Prune != nil || r.Coder != "" {
+			add("keep: lossless leaves nothing to say about method, bits, levels, sqnr, budget, step, dead-zone, balance, init, group, prune or coder")
 		}
 		return errs
 	}
@@ -292,6 +293,9 @@ func (r *Rule) checkMethod() (errs []error) {
 	}
 	if r.Dead != 0 && r.Method == "kmeans" {
 		add("dead-zone: kmeans has none")
+	}
+	if r.Balance && r.Method == "kmeans" {
+		add("balance: only grids can be balanced")
 	}
 	switch r.Init {
 	case "", "linear", "density", "random", "optimal":

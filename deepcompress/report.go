@@ -100,8 +100,8 @@ func (r *run) row(d *decision, s *archive.TensorSize) (Tensor, error) {
 	p := d.packed
 	sqnr := job.Float(p.stats.SQNR)
 	row.SQNR, row.Levels, row.Bits = &sqnr, p.stats.Levels, bits.Len(uint(max(0, p.stats.Levels-1)))
-	if !p.shared && len(p.levels.Q) == 1 {
-		row.Step = shortFloat(p.levels.Q[0].Step)
+	if !p.shared && len(p.Levels.Q) == 1 {
+		row.Step = shortFloat(p.Levels.Q[0].Step)
 	}
 	if !tied {
 		row.Action = p.action()

@@ -29,11 +29,13 @@ type Sums struct {
 // Where we deviate: rows longer than 2^17 weights, and columns, are balanced in sections of about 2^17 weights, so
 // that any range of codes costs bounded memory; a weight that is zero stays zero.
 //
-// Codebooks, and groups smaller than a row, keep plain rounding.
+// Codebooks, and groups smaller than a row, keep plain rounding. The zero Sums does so for all.
 type Balanced struct {
 	Source Source
 	Levels Grouped
 	Sums   Sums
+
+	scratches sync.Pool // of *scratch
 }
 
 // section bounds the weights that are balanced together.
@@ -41,17 +43,15 @@ const section = 1 << 17
 
 // Codes writes the codes of the weights first…first+len(dst)-1 into dst. Every range gives the same codes. It may be
 // called concurrently.
-func (b Balanced) Codes(dst []int32, first int) error {
-	if !b.possible() {
-		w := make([]float32, len(dst))
-		if err := b.Source.Read(w, first); err != nil {
-			return err
-		}
-		b.Levels.Codes(dst, w, first)
-		return nil
+func (b *Balanced) Codes(dst []int32, first int) error {
+	s, ok := b.scratches.Get().(*scratch)
+	if !ok {
+		s = new(scratch)
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer b.scratches.Put(s)
+	if !b.possible() {
+		return s.plain(b, dst, first)
+	}
 	for len(dst) > 0 {
 		lo, hi := b.unit(first)
 		codes, err := s.unit(b, lo, hi)
@@ -65,7 +65,7 @@ func (b Balanced) Codes(dst []int32, first int) error {
 }
 
 // Measure is like the function Measure, for the codes of b.
-func (b Balanced) Measure(round Round) (Stats, error) {
+func (b *Balanced) Measure(round Round) (Stats, error) {
 	n := b.Source.Len()
 	if !b.possible() && len(b.Levels.Q) == 1 {
 		return Measure(b.Source, b.Levels.Q[0], round)
@@ -103,6 +103,33 @@ func (b Balanced) Measure(round Round) (Stats, error) {
 	return st, nil
 }
 
+// Hold makes the grid finer until its measured SQNR is at least minSQNR (dB) once more, and returns what it then does:
+// balancing costs the weights themselves a little. o is what the grid was made with.
+func (b *Balanced) Hold(minSQNR float64, o GridOptions) (Stats, error) {
+	for {
+		st, err := b.Measure(o.Round)
+		if err != nil || st.SQNR >= minSQNR {
+			return st, err
+		}
+		finer := math.Pow(10, (st.SQNR-minSQNR-0.005)/20)
+		q := slices.Clone(b.Levels.Q)
+		for i := range q {
+			first, n := i*b.Levels.Size, b.Levels.Size
+			if n == 0 {
+				n = b.Source.Len()
+			}
+			group := Section(b.Source, first, min(n, b.Source.Len()-first))
+			if q[i], _, err = Grid(group, float32(finer*float64(q[i].Step)), o); err != nil {
+				return Stats{}, err
+			}
+			if q[i].Step == b.Levels.Q[i].Step {
+				return Stats{}, &FloorError{Want: minSQNR, Got: st.SQNR} // as fine as float32 can say
+			}
+		}
+		b.Levels.Q = q
+	}
+}
+
 // balanceTally is what a section of the weights adds to a measurement.
 type balanceTally struct {
 	signal, noise float64
@@ -110,7 +137,7 @@ type balanceTally struct {
 	counts        []uint32
 }
 
-func (t *balanceTally) add(b Balanced, first, n int, lo, hi int32, round Round) error {
+func (t *balanceTally) add(b *Balanced, first, n int, lo, hi int32, round Round) error {
 	w, v, codes := make([]float32, n), make([]float32, n), make([]int32, n)
 	if err := b.Source.Read(w, first); err != nil {
 		return err
@@ -139,7 +166,7 @@ func (t *balanceTally) add(b Balanced, first, n int, lo, hi int32, round Round) 
 }
 
 // possible reports whether b is more than plain rounding.
-func (b Balanced) possible() bool {
+func (b *Balanced) possible() bool {
 	g, s := b.Levels, b.Sums
 	if len(g.Q) == 0 || slices.ContainsFunc(g.Q, func(q Quantizer) bool { return len(q.Codebook) > 0 }) {
 		return false
@@ -151,7 +178,7 @@ func (b Balanced) possible() bool {
 }
 
 // unit returns the bounds of the section that weight i is balanced in.
-func (b Balanced) unit(i int) (lo, hi int) {
+func (b *Balanced) unit(i int) (lo, hi int) {
 	n := b.Source.Len()
 	if c := b.Sums.Columns; c > 0 {
 		size := section / c * c
@@ -175,10 +202,22 @@ type scratch struct {
 	pick  []int
 }
 
-var scratches = sync.Pool{New: func() any { return new(scratch) }}
+// plain writes the codes of plain rounding.
+func (s *scratch) plain(b *Balanced, dst []int32, first int) error {
+	for len(dst) > 0 {
+		n := min(section, len(dst))
+		s.w = slices.Grow(s.w[:0], n)[:n]
+		if err := b.Source.Read(s.w, first); err != nil {
+			return fmt.Errorf("quantize: reading weights from %d on: %w", first, err)
+		}
+		b.Levels.Codes(dst[:n], s.w, first)
+		dst, first = dst[n:], first+n
+	}
+	return nil
+}
 
 // unit returns the codes of weights lo…hi-1; they are valid until s is used again.
-func (s *scratch) unit(b Balanced, lo, hi int) ([]int32, error) {
+func (s *scratch) unit(b *Balanced, lo, hi int) ([]int32, error) {
 	n := hi - lo
 	s.w, s.codes, s.err = slices.Grow(s.w[:0], n)[:n], slices.Grow(s.codes[:0], n)[:n], slices.Grow(s.err[:0], n)[:n]
 	if err := b.Source.Read(s.w, lo); err != nil {

@@ -1,6 +1,7 @@
 package quantize
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -26,7 +27,7 @@ var balanceCases = []balanceCase{
 	{"last row cut", 10*288 + 5, Sums{Row: 288, Kernel: 9}, 0},
 }
 
-func balanceFixture(t *testing.T, c balanceCase) (Balanced, []float32) {
+func balanceFixture(t *testing.T, c balanceCase) (*Balanced, []float32) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(7, uint64(c.n)))
 	w := make([]float32, c.n)
@@ -40,11 +41,11 @@ func balanceFixture(t *testing.T, c balanceCase) (Balanced, []float32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Balanced{Floats(w), g, c.sums}, w
+	return &Balanced{Source: Floats(w), Levels: g, Sums: c.sums}, w
 }
 
 // errorsOf returns w/step - code.
-func errorsOf(b Balanced, w []float32, codes []int32) []float64 {
+func errorsOf(b *Balanced, w []float32, codes []int32) []float64 {
 	e := make([]float64, len(w))
 	for i := range w {
 		q := b.Levels.Q[0]
@@ -197,9 +198,9 @@ func TestBalancedLeavesOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range []Balanced{
-		{Floats(w), Grouped{Q: []Quantizer{shared}}, Sums{Row: 9}},
-		{Floats(w), Grouped{Q: []Quantizer{{Step: 0.1, Min: -20, Max: 20}}}, Sums{}},
+	for _, b := range []*Balanced{
+		{Source: Floats(w), Levels: Grouped{Q: []Quantizer{shared}}, Sums: Sums{Row: 9}},
+		{Source: Floats(w), Levels: Grouped{Q: []Quantizer{{Step: 0.1, Min: -20, Max: 20}}}},
 	} {
 		got, want := make([]int32, len(w)), make([]int32, len(w))
 		if err := b.Codes(got, 0); err != nil {
@@ -219,9 +220,9 @@ func BenchmarkBalanced(bm *testing.B) {
 		for i := range w {
 			w[i] = float32(r.NormFloat64())
 		}
-		b := Balanced{Floats(w), Grouped{Q: []Quantizer{{Step: 0.2, Min: -100, Max: 100}}}, s}
+		b := &Balanced{Source: Floats(w), Levels: Grouped{Q: []Quantizer{{Step: 0.2, Min: -100, Max: 100}}}, Sums: s}
 		codes := make([]int32, 1<<18)
-		bm.Run("", func(bm *testing.B) {
+		bm.Run(fmt.Sprintf("%+v", s), func(bm *testing.B) {
 			bm.SetBytes(4 << 18)
 			for bm.Loop() {
 				if err := b.Codes(codes, 1<<18); err != nil {
