@@ -226,6 +226,12 @@ func moreValues(t *testing.T) []vector {
 		narrow[i] = math.Float32frombits(math.Float32bits(w[i]) &^ 0xffff)
 	}
 	add("narrow", huffman.Elem{Width: 4, Float: true}, mustBytes(t, floatTensor("", onnx.Float, narrow, 600)), 0)
+	for i := range narrow { // mostly zeros, some of them negative
+		if i%3 > 0 {
+			narrow[i] = float32(math.Copysign(0, float64(w[i]*float32(i%2))))
+		}
+	}
+	add("sparse", huffman.Elem{Width: 4, Float: true}, mustBytes(t, floatTensor("", onnx.Float, narrow, 600)), 0)
 	long := make([]byte, 2*(1<<16+10)) // two chunks
 	for i := range long {
 		long[i] = byte(i & 2)
