@@ -89,6 +89,7 @@ func TestForged(t *testing.T) {
 			s.raw, s.coding = true, codingZstd|3<<4
 		}, "coding 50 of section records", true},
 		{"coded blocks", func(_ *testing.T, f *forged) { f.find(sectionBlocks).coding = codingZstd }, "coding 2 of blocks", true},
+		{"checksum of blocks", func(_ *testing.T, f *forged) { f.find(sectionBlocks).crc = 1 }, "a checksum of all blocks", false},
 		{"no records", func(_ *testing.T, f *forged) { f.sections = append(f.sections[:2:2], f.sections[3:]...) }, "no section of records", false},
 		{"sections out of order", func(_ *testing.T, f *forged) { f.sections[1], f.sections[2] = f.sections[2], f.sections[1] }, "stands after", false},
 		{"section twice", func(_ *testing.T, f *forged) { f.sections = append(f.sections, f.sections[len(f.sections)-1]) }, "stands after", false},

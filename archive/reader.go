@@ -193,6 +193,9 @@ func (r *Reader) checkSections() error {
 		if e.id == sectionBlocks && e.coding != codingStored {
 			return &VersionError{Path: r.path, Version: r.version, Feature: fmt.Sprintf("coding %d of blocks", e.coding)}
 		}
+		if e.id == sectionBlocks && e.crc != 0 {
+			return r.corrupt("directory", -1, nil, "a checksum of all blocks")
+		}
 	}
 	for _, id := range []uint64{sectionTopology, sectionRecords} {
 		if _, ok := r.find(id); !ok {
