@@ -44,10 +44,21 @@ func (c *valueCoder) best(raw []byte, e Elem, depth int) (byte, []byte) {
 			b.offer(methodDeltas, p)
 		}
 	}
-	if c.effort > 1 || c.effort > 0 && len(raw) <= 1<<14 {
+	if c.effort > 0 && mixPays(raw, e, len(b.payload), c.effort) {
 		b.offer(methodMix, AppendMix(nil, raw, e.Width))
 	}
 	return b.method, b.payload
+}
+
+// mixPays reports whether the mixing coder is worth its time: it is on little;
+// on more, at the highest effort, if a sample promises fewer bytes than best.
+func mixPays(raw []byte, e Elem, best, effort int) bool {
+	const sample = 1 << 13
+	if len(raw) <= 2*sample || effort < 2 {
+		return len(raw) <= 2*sample
+	}
+	n := len(AppendMix(nil, raw[:sample], e.Width))
+	return n*len(raw) < best*(sample+sample/50)
 }
 
 // offerPalette offers grid and palette where values repeat and reports whether

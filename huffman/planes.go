@@ -148,13 +148,13 @@ func (c *valueCoder) planesTop(raw []byte, e Elem, drop int) int {
 		for _, k := range counts {
 			if k > 0 {
 				seen++
-				h -= float64(k) * math.Log2(float64(k)/float64(samples))
+				h -= float64(float64(k) * math.Log2(float64(k)/float64(samples))) // not fused: the same choice everywhere
 			}
 		}
 		// The entropy of a sample is too small by about (seen−1)/(2·ln 2) bits
 		// (G. Miller, 1955), and a key costs some 6 bits of code table.
 		h = (h + (seen-1)/(2*math.Ln2)) / float64(samples)
-		if p := (h-float64(top))*float64(n) + 6*seen; p < price {
+		if p := float64((h-float64(top))*float64(n)) + float64(6*seen); p < price {
 			best, price = top, p
 		}
 		for i := range len(counts) / 2 {

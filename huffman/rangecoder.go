@@ -70,16 +70,6 @@ func (c *rangeCoder) bit(b int, p uint32) int {
 	return b
 }
 
-// bits codes the n ≤ 16 low bits of v, the most significant first, all equally
-// probable.
-func (c *rangeCoder) bits(v uint32, n int) uint32 {
-	out := uint32(0)
-	for i := n - 1; i >= 0; i-- {
-		out = out<<1 | uint32(c.bit(int(v>>i&1), probHalf))
-	}
-	return out
-}
-
 // carry adds one to the number that the bytes already written make; it stops
 // before the first of them because the coded number is below 1.
 func (c *rangeCoder) carry() {

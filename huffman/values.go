@@ -60,8 +60,9 @@ const (
 // a chunk larger than raw, bit-exact for NaN, −0 and all else. Each chunk of
 // 2¹⁶ elements is coded by the method that takes the fewest bytes among those
 // that effort allows: 0 decides by histograms and costs about 4 ns a float32;
-// 1 also tries the context coder and mantissa bits; 2 tries everything, at
-// about 1 MB/s. The coding is self-contained but for len(raw) and e.
+// 1 also tries the context coder and mantissa bits; 2 tries everything that a
+// sample does not speak against, at a few MB/s. The coding is self-contained but
+// for len(raw) and e.
 func AppendValues(dst, raw []byte, e Elem, effort int) []byte {
 	c := &valueCoder{effort: effort}
 	e = e.known(len(raw))

@@ -192,7 +192,7 @@ func TestValuesOfEveryLength(t *testing.T) {
 	raw := laplaceFloats(200)
 	ints := bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 9, 0}, 12)
 	for _, data := range [][]byte{raw, ints, make([]byte, 200)} {
-		for n := range 140 {
+		for n := range 75 {
 			for i, width := range []int{1, 2, 4, 8, 3, 0, -1} {
 				b := codeValues(t, data[:n], Elem{width, (n+i)&1 == 0}, (n+i)/7%20/8)
 				describeValues(t, b)
@@ -256,7 +256,7 @@ func TestValuesOnModels(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(all)+len(raw) > 1<<20 {
+			if len(all)+len(raw) > 1<<19 {
 				continue // the others suffice
 			}
 			all = append(all, raw...)
