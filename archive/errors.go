@@ -80,5 +80,5 @@ func (e *LimitError) Error() string {
 	if e.Path != "" {
 		s += e.Path + ": "
 	}
-	return s + fmt.Sprintf("%d bytes claim to decode to %d bytes, more than the limit of %d; raise the limit if this is meant", e.File, e.Decoded, e.Limit)
+	return s + fmt.Sprintf("%d bytes claim to decode to %d bytes, more than the limit of %d; raise the limit (--max-decoded) if this is meant", e.File, e.Decoded, e.Limit)
 }

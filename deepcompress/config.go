@@ -93,12 +93,13 @@ func (c Config) Validate() error {
 
 // DecompressConfig says what [Decompress] restores.
 type DecompressConfig struct {
-	Input   string `yaml:"-" json:"-" doc:"the archive to read"`
-	Output  string `yaml:"output,omitempty" json:"output,omitempty" doc:"the ONNX model to write; by default the input's path with .onnx"`
-	Inline  bool   `yaml:"inline,omitempty" json:"inline,omitempty" doc:"put external data into the model file where it fits (2 GB)"`
-	Force   bool   `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
-	Threads int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Command string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	Input      string `yaml:"-" json:"-" doc:"the archive to read"`
+	Output     string `yaml:"output,omitempty" json:"output,omitempty" doc:"the ONNX model to write; by default the input's path with .onnx"`
+	Inline     bool   `yaml:"inline,omitempty" json:"inline,omitempty" doc:"put external data into the model file where it fits (2 GB)"`
+	Force      bool   `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
+	MaxDecoded int64  `yaml:"max-decoded,omitempty" json:"max-decoded,omitempty" doc:"bytes that the tensors may take; 0 is 1 GiB or 10,000 times the archive, whichever is more"`
+	Threads    int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command    string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // OutputPath returns Output, or the path that follows from Input where it is empty.
@@ -124,10 +125,11 @@ func (c DecompressConfig) Validate() error {
 
 // VerifyConfig says what [Verify] checks.
 type VerifyConfig struct {
-	Input   string `yaml:"-" json:"-" doc:"the archive to check"`
-	Against string `yaml:"against,omitempty" json:"against,omitempty" doc:"the model it was made from, an .onnx or .effml file"`
-	Threads int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Command string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	Input      string `yaml:"-" json:"-" doc:"the archive to check"`
+	Against    string `yaml:"against,omitempty" json:"against,omitempty" doc:"the model it was made from, an .onnx or .effml file"`
+	MaxDecoded int64  `yaml:"max-decoded,omitempty" json:"max-decoded,omitempty" doc:"bytes that the tensors may take; 0 is 1 GiB or 10,000 times the archive, whichever is more"`
+	Threads    int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command    string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // Validate reports all problems of c at once, as a [*job.UsageError].

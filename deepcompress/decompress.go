@@ -30,7 +30,7 @@ func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *
 	result.Command = c.Command
 	input := startHashing(ctx, c.Input)
 	defer input.stop()
-	r, err := archive.ReadOptions{Threads: c.Threads}.Open(c.Input)
+	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: c.MaxDecoded}.Open(c.Input)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func verify(ctx context.Context, c VerifyConfig, ev job.Events, result *VerifyRe
 	if result.Input, err = job.HashFile(ctx, c.Input); err != nil {
 		return err
 	}
-	r, err := archive.ReadOptions{Threads: c.Threads}.Open(c.Input)
+	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: c.MaxDecoded}.Open(c.Input)
 	var corrupt *archive.CorruptError
 	if errors.As(err, &corrupt) { // the tables: nothing can be decoded
 		result.Damage = append(result.Damage, Damage{Tensor: corrupt.Tensor, Block: -1, Offset: corrupt.Offset, Error: corrupt.Error()})

@@ -40,6 +40,7 @@ External data is written beside the model as the original had it.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.Output, "output", "o", "", "write the model to this `file` (default: IN.onnx)")
 	f.BoolVar(&c.Inline, "inline", false, "put external data into the model file where it fits (2 GB)")
+	f.Var(sizeValue{&c.MaxDecoded}, "max-decoded", "refuse an archive whose tensors take more (default: 1 GiB or 10,000 times the archive, whichever is more)")
 	a.addShared(cmd)
 	return cmd
 }

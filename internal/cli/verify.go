@@ -38,6 +38,7 @@ was stored without loss. With --against, the error of each tensor that was quant
 		},
 	}
 	cmd.Flags().StringVar(&c.Against, "against", "", "compare with the model it was made from, this `file`")
+	cmd.Flags().Var(sizeValue{&c.MaxDecoded}, "max-decoded", "refuse an archive whose tensors take more (default: 1 GiB or 10,000 times the archive, whichever is more)")
 	a.addShared(cmd)
 	return cmd
 }
