@@ -232,7 +232,7 @@ func (k *canonical) each(f func(i int, length uint, word uint32)) {
 	for l := 1; l <= maxCodeLen; l++ {
 		word := k.first[l]
 		for _, i := range k.order[k.start[l]:k.start[l+1]] {
-			f(int(i), uint(l), uint32(bits.Reverse32(word)>>(32-l)))
+			f(int(i), uint(l), bits.Reverse32(word)>>(32-l))
 			word++
 		}
 	}

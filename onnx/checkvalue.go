@@ -170,7 +170,7 @@ func (s *SparseTensor) check() error {
 	}
 	raw, err := s.Indices.Bytes()
 	if err != nil || len(s.Indices.Dims) == 0 {
-		return nil // reported with the tensor
+		return nil //nolint:nilerr // reported with the tensor
 	}
 	last := int64(-1)
 	for i := range count {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -57,7 +58,7 @@ func decode(p any, b []byte, off int64, depth int) *FormatError {
 	}
 	if t, ok := p.(*Tensor); ok {
 		if err := t.fill(v.Addr().Interface().(*tensorFields)); err != nil {
-			ferr, ok := err.(*FormatError)
+			ferr, ok := errors.AsType[*FormatError](err)
 			if !ok {
 				ferr = &FormatError{Msg: err.Error()}
 			}

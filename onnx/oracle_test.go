@@ -135,13 +135,13 @@ func (r *filler) message(m protoreflect.Message, depth int) {
 	}
 }
 
-func (r *filler) value(f protoreflect.FieldDescriptor, make func() protoreflect.Value, depth int) protoreflect.Value {
+func (r *filler) value(f protoreflect.FieldDescriptor, create func() protoreflect.Value, depth int) protoreflect.Value {
 	x := r.Uint64() >> r.IntN(64)
 	text := fmt.Sprintf("%.*s", r.IntN(12), "größe-0123456")
 	switch f.Kind() {
 	case protoreflect.MessageKind:
 		r.budget--
-		v := make()
+		v := create()
 		r.message(v.Message(), depth+1)
 		if f.Name() == "external_data" { // of which some keys hold numbers
 			entry := v.Message()

@@ -157,7 +157,7 @@ func (f *File) rename() error {
 // undo is called while another error is being reported, so it does what it can.
 func (f *File) undo() {
 	if f.backup != "" {
-		os.Rename(f.backup, f.target)
+		_ = os.Rename(f.backup, f.target)
 		f.backup = ""
 	} else if f.fresh {
 		os.Remove(f.target)
