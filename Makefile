@@ -13,7 +13,7 @@ COUNT ?= 6
 PKG ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test cover race lint fmt fuzz bench bench-compare release clean
+.PHONY: help build demo test cover race fused lint fmt fuzz bench bench-compare release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -24,9 +24,9 @@ build: ## bin/effml, one static binary
 demo: build ## compress a trained network, verify it, look inside, take it back
 	@examples/demo.sh bin/effml examples/lenet-300-100.onnx bin/demo
 
-test: ## all tests, the coverage floor, and the short tests under the race detector
+test: ## all tests, the coverage floor, and short tests under the race detector and with fused multiply-add
 	$(GO) test -cover ./...
-	@$(MAKE) --no-print-directory cover race
+	@$(MAKE) --no-print-directory cover race fused
 
 COVERED := ./onnx ./huffman ./archive ./quantize
 cover: ## at least 85 % of the statements of the packages that touch bytes (run by test, from its cached results)
@@ -38,6 +38,12 @@ race: ## short tests under the race detector, which needs a C compiler
 	@if command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \
 	  echo '$(GO) test -race -short ./...'; CGO_ENABLED=1 $(GO) test -race -short ./...; \
 	else echo 'SKIPPED: the race detector needs a C compiler and there is none'; fi
+
+FUSED := ./archive ./huffman ./prune ./quantize
+fused: ## short tests of what computes, compiled for newer amd64 processors, where Go fuses x*y+z: the bytes must be the same
+	@if grep -qw fma /proc/cpuinfo 2>/dev/null && grep -qw bmi2 /proc/cpuinfo && grep -qw avx2 /proc/cpuinfo; then \
+	  echo 'GOAMD64=v3 $(GO) test -short $(FUSED)'; GOAMD64=v3 $(GO) test -short $(FUSED); \
+	else echo 'SKIPPED: no processor for GOAMD64=v3'; fi
 
 lint: ## format, vet, staticcheck and golangci-lint, for amd64 and arm64; the other systems must build
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); \
