@@ -12,7 +12,7 @@ func (a *app) newCompletion() *cobra.Command {
 		Use:     "completion bash|fish|powershell|zsh",
 		Short:   "Print the completion script of a shell",
 		GroupID: groupOther,
-		Example: `source <(effml completion bash)                                    # this session
+		Example: `source <(effml completion bash)                                    # this shell
 effml completion bash > /etc/bash_completion.d/effml                # for good
 effml completion zsh > "${fpath[1]}/_effml"
 effml completion fish > ~/.config/fish/completions/effml.fish
