@@ -46,11 +46,7 @@ func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *
 	for _, t := range sizes.Tensors {
 		result.Weights += t.Weights
 	}
-	files, err := save(ctx, r, c.OutputPath(), c, ev)
-	if err != nil {
-		return err
-	}
-	if result.Output, err = job.HashFile(ctx, files[0], files[1:]...); err != nil {
+	if result.Output, err = save(ctx, r, c.OutputPath(), c, ev); err != nil {
 		return err
 	}
 	result.Input, err = input.wait()

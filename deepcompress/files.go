@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -99,8 +100,8 @@ func verifyAll(ctx context.Context, r *archive.Reader, threads int, ev job.Event
 	return r.Verify(ctx, threads, ev.Advance)
 }
 
-// restore writes the model that the archive at path holds, and returns the files written, the model first.
-func restore(ctx context.Context, path, output string, c DecompressConfig, ev job.Events) ([]string, error) {
+// restore writes the model that the archive at path holds, and returns what it wrote.
+func restore(ctx context.Context, path, output string, c DecompressConfig, ev job.Events) (*job.File, error) {
 	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: anySize}.Open(path)
 	if err != nil {
 		return nil, err
@@ -109,7 +110,7 @@ func restore(ctx context.Context, path, output string, c DecompressConfig, ev jo
 	return save(ctx, r, output, c, ev)
 }
 
-func save(ctx context.Context, r *archive.Reader, output string, c DecompressConfig, ev job.Events) ([]string, error) {
+func save(ctx context.Context, r *archive.Reader, output string, c DecompressConfig, ev job.Events) (*job.File, error) {
 	m, err := r.ModelContext(ctx)
 	if err != nil {
 		return nil, err
@@ -118,8 +119,13 @@ func save(ctx context.Context, r *archive.Reader, output string, c DecompressCon
 	for _, ref := range m.Tensors() {
 		total += ref.Size()
 	}
+	hashes := map[string]*job.Hash{}
 	o := onnx.SaveOptions{
 		Overwrite: c.Force,
+		Tee: func(path string) io.Writer {
+			hashes[path] = job.NewHash(path)
+			return hashes[path]
+		},
 		// A new name for a new model: the data of the original may lie in the same folder.
 		DataName: filepath.Base(output) + ".data",
 		Progress: func(n int64) error {
@@ -135,5 +141,9 @@ func save(ctx context.Context, r *archive.Reader, output string, c DecompressCon
 	if err != nil {
 		return nil, fmt.Errorf("deepcompress: write %s: %w", output, err)
 	}
-	return files, nil
+	written := make([]*job.Hash, 0, len(files))
+	for _, path := range files {
+		written = append(written, hashes[path])
+	}
+	return job.Describe(written...), nil
 }

@@ -239,13 +239,11 @@ func (r *run) finish(ctx context.Context) error {
 		}
 		files = append(files, r.planOut)
 	}
-	var emitted []string
 	if r.out != nil {
 		if err := r.verify(ctx); err != nil {
 			return err
 		}
-		var err error
-		if emitted, err = r.emit(ctx); err != nil {
+		if err := r.emit(ctx); err != nil {
 			return err
 		}
 		files = append(files, r.out)
@@ -255,9 +253,7 @@ func (r *run) finish(ctx context.Context) error {
 		err = atomicfile.CommitAll(files...)
 	}
 	if err != nil {
-		for _, p := range emitted {
-			os.Remove(p)
-		}
+		r.withdraw()
 	}
 	return err
 }
@@ -285,15 +281,21 @@ func (r *run) writePlan() error {
 }
 
 // emit writes the plain model that the archive decodes to, from the archive itself.
-func (r *run) emit(ctx context.Context) (files []string, err error) {
-	if r.EmitONNX == "" {
-		return nil, nil
+func (r *run) emit(ctx context.Context) (err error) {
+	if r.EmitONNX != "" {
+		r.result.ONNX, err = restore(ctx, r.out.Name(), r.EmitONNX, DecompressConfig{Force: r.Force, Threads: r.Threads}, r.events)
 	}
-	if files, err = restore(ctx, r.out.Name(), r.EmitONNX, DecompressConfig{Force: r.Force, Threads: r.Threads}, r.events); err != nil {
-		return nil, err
+	return err
+}
+
+// withdraw removes what emit wrote.
+func (r *run) withdraw() {
+	if f := r.result.ONNX; f != nil {
+		os.Remove(f.Path)
+		for _, data := range f.Files {
+			os.Remove(data.Path)
+		}
 	}
-	r.result.ONNX, err = job.HashFile(ctx, files[0], files[1:]...)
-	return files, err
 }
 
 func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"math"
@@ -39,6 +38,9 @@ type SaveOptions struct {
 	// Progress, if there is one, is told after every few megabytes how many were written. An error that it returns ends
 	// the save, which returns it: so a caller's context can stop a long one.
 	Progress func(bytes int64) error
+	// Tee, if there is one, is asked before a file is written (by its final path) for a writer that gets the same bytes,
+	// piece by piece while they are warm in the cache: for a hash, say.
+	Tee func(path string) io.Writer
 
 	limit int64 // of the model file's size; 0 means maxModelSize
 }
@@ -109,7 +111,7 @@ func (s *saver) run() error {
 		return err
 	}
 	for i, g := range groups {
-		if err := s.writeData(s.files[i], g); err != nil {
+		if err := s.writeData(s.sink(s.files[i]), g); err != nil {
 			return fmt.Errorf("data file %q: %w", g.location, err)
 		}
 	}
@@ -117,7 +119,7 @@ func (s *saver) run() error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.writeTo(s.progress(s.files[len(groups)])); err != nil {
+	if _, err := e.writeTo(s.sink(s.files[len(groups)])); err != nil {
 		return err
 	}
 	return atomicfile.CommitAll(s.files...)
@@ -246,10 +248,10 @@ func (s *saver) makeFolder(dir, folder string) error {
 }
 
 // writeData writes one external file.
-func (s *saver) writeData(f io.Writer, g *group) error {
-	w := s.progress(f)
+func (s *saver) writeData(w *sink, g *group) error {
+	sum := sha1.New()
 	if g.checked {
-		w.hash = sha1.New()
+		w.tees = append(w.tees, sum)
 	}
 	for _, p := range g.places {
 		if err := w.zeros(p.at - w.n); err != nil {
@@ -266,29 +268,37 @@ func (s *saver) writeData(f io.Writer, g *group) error {
 	if g.checked {
 		for _, t := range g.tensors {
 			if t.External.Checksum != "" {
-				t.External.Checksum = hex.EncodeToString(w.hash.Sum(nil))
+				t.External.Checksum = hex.EncodeToString(sum.Sum(nil))
 			}
 		}
 	}
 	return nil
 }
 
-// sink counts, hashes and reports what goes through it, in pieces.
+// sink counts, copies and reports what goes through it, in pieces.
 type sink struct {
 	w        io.Writer
 	n        int64
-	hash     hash.Hash
+	tees     []io.Writer
 	progress func(int64) error
 }
 
-func (s *saver) progress(w io.Writer) *sink { return &sink{w: w, progress: s.o.Progress} }
+func (s *saver) sink(f *atomicfile.File) *sink {
+	w := &sink{w: f, progress: s.o.Progress}
+	if s.o.Tee != nil {
+		w.tees = append(w.tees, s.o.Tee(f.Target()))
+	}
+	return w
+}
 
 func (s *sink) Write(b []byte) (int, error) {
-	const piece = 4 << 20
+	const piece = 1 << 20 // stays in the second-level cache between the file and the tees
 	for done := 0; done < len(b); {
 		k, err := s.w.Write(b[done:min(done+piece, len(b))])
-		if s.hash != nil {
-			s.hash.Write(b[done : done+k])
+		for _, tee := range s.tees {
+			if _, teeErr := tee.Write(b[done : done+k]); err == nil {
+				err = teeErr
+			}
 		}
 		done, s.n = done+k, s.n+int64(k)
 		if err == nil && s.progress != nil {

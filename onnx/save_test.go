@@ -371,3 +371,24 @@ func BenchmarkWriteTo(b *testing.B) {
 		}
 	})
 }
+
+// TestSaveTee compares what Tee saw of each file with the file.
+func TestSaveTee(t *testing.T) {
+	m := modelOf(external("a", "12345678", 0), external("b", "abcdefgh", 4096))
+	path, seen := filepath.Join(t.TempDir(), "m.onnx"), map[string]*bytes.Buffer{}
+	files, err := onnx.Save(path, m, onnx.SaveOptions{Tee: func(path string) io.Writer {
+		seen[path] = new(bytes.Buffer)
+		return seen[path]
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 2 || len(seen) != 2 {
+		t.Fatalf("%d files written, %d seen", len(files), len(seen))
+	}
+	for _, f := range files {
+		if want, err := os.ReadFile(f); err != nil || seen[f] == nil || !bytes.Equal(seen[f].Bytes(), want) {
+			t.Errorf("%s: Tee saw something else (%v)", f, err)
+		}
+	}
+}

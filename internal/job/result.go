@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"math"
 	"os"
@@ -43,34 +44,57 @@ type File struct {
 
 // HashFile reads the files of a model and describes them: the one at path first, then the others.
 func HashFile(ctx context.Context, path string, others ...string) (*File, error) {
-	f, err := hashOne(ctx, path)
-	if err != nil || len(others) == 0 {
-		return f, err
-	}
-	f.Files = []File{*f}
-	for _, p := range others {
-		o, err := hashOne(ctx, p)
-		if err != nil {
-			return nil, err
+	files := make([]*Hash, 0, 1+len(others))
+	for _, p := range append([]string{path}, others...) {
+		h := NewHash(p)
+		if err := h.read(ctx); err != nil {
+			return nil, fmt.Errorf("hash %s: %w", p, err)
 		}
-		f.Bytes += o.Bytes
-		f.Files = append(f.Files, *o)
+		files = append(files, h)
 	}
-	return f, nil
+	return Describe(files...), nil
 }
 
-func hashOne(ctx context.Context, path string) (*File, error) {
-	r, err := os.Open(path)
+// Hash describes a file whose bytes are written into it.
+type Hash struct {
+	path  string
+	bytes int64
+	sum   hash.Hash
+}
+
+// NewHash returns the Hash of what is, or will be, the file at path.
+func NewHash(path string) *Hash { return &Hash{path: path, sum: sha256.New()} }
+
+// Write never fails.
+func (h *Hash) Write(b []byte) (int, error) {
+	h.bytes += int64(len(b))
+	return h.sum.Write(b)
+}
+
+func (h *Hash) read(ctx context.Context) error {
+	r, err := os.Open(h.path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer r.Close()
-	h := sha256.New()
-	n, err := io.CopyBuffer(h, ctxReader{ctx, r}, make([]byte, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("hash %s: %w", path, err)
+	_, err = io.CopyBuffer(h, ctxReader{ctx, r}, make([]byte, 1<<20))
+	return err
+}
+
+// Describe returns what was written into hashes, of which there is at least one: the model's, then those of its data files.
+func Describe(hashes ...*Hash) *File {
+	var files []File
+	for _, h := range hashes {
+		files = append(files, File{Path: h.path, Bytes: h.bytes, SHA256: hex.EncodeToString(h.sum.Sum(nil))})
 	}
-	return &File{Path: path, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+	model := files[0]
+	if len(files) > 1 {
+		model.Files = files
+		for _, f := range files[1:] {
+			model.Bytes += f.Bytes
+		}
+	}
+	return &model
 }
 
 // ctxReader ends reading when the context ends.
