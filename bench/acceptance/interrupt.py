@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Ctrl-C while VGG-16 (553 MB) is compressed and decompressed, after several delays: exit 130 and nothing left behind. One JSON line each.
+"""Ctrl-C while VGG-16 (553 MB) is compressed and decompressed, at several parts of the time that the command takes: exit 130 and nothing
+left behind. One JSON line each.
 
-    python interrupt.py [--after 0.2,0.7,1.5]
+    python interrupt.py [--at 0.1,0.4,0.8]
 """
 import argparse, os, shutil, signal, subprocess, sys, time
 from common import EFFML, Scratch, effml, show, vgg16
@@ -18,7 +19,7 @@ def interrupted(argv, after):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument('--after', default='0.2,0.7,1.5')
+    p.add_argument('--at', default='0.1,0.4,0.8')
     a = p.parse_args()
     model, bad = vgg16(), 0
     with Scratch() as at:
@@ -28,13 +29,17 @@ def main():
                         balanced=['compress', model, '-o', os.path.join(out, 'v.effml'), '--emit-onnx', os.path.join(out, 'v.onnx')],
                         decompress=['decompress', archive, '-o', os.path.join(out, 'v.onnx')])
         for what, argv in commands.items():
-            for after in map(float, a.after.split(',')):
+            os.makedirs(out)
+            whole = effml(*argv).wall
+            shutil.rmtree(out)
+            for part in map(float, a.at.split(',')):
+                after = round(part * whole, 3)
                 os.makedirs(out)
                 rc, seconds = interrupted(argv, after)
                 left = os.listdir(out)
                 shutil.rmtree(out)
                 bad += rc != 130 or bool(left)
-                show(command=what, after_s=after, exit=rc, stopped_in_s=seconds, left=left)
+                show(command=what, whole_s=round(whole, 2), after_s=after, exit=rc, stopped_in_s=seconds, left=left)
     sys.exit(1 if bad else 0)
 
 
