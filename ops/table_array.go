@@ -1,0 +1,4 @@
+package ops
+
+// arrayOps are rearranging elements and arithmetic on shapes.
+var arrayOps = []spec{}

@@ -1,0 +1,4 @@
+package ops
+
+// controlOps are control flow and recurrent networks.
+var controlOps = []spec{}

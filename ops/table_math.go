@@ -1,0 +1,4 @@
+package ops
+
+// mathOps are element-wise functions, comparisons, reductions.
+var mathOps = []spec{}

@@ -1,0 +1,4 @@
+package ops
+
+// networkOps are neural-network layers.
+var networkOps = []spec{}

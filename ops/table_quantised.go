@@ -1,0 +1,4 @@
+package ops
+
+// quantisedOps are integers that stand for reals.
+var quantisedOps = []spec{}
