@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/effml/effml/huffman"
+	"github.com/effml/effml/internal/job"
 )
 
 // samePaths objects to outputs that are each other's or an input's file. Keys name the fields, empty paths are skipped.
@@ -46,7 +47,7 @@ func sameFile(a, b string) bool {
 
 func checkCoder(name string) error {
 	if _, err := huffman.ByName(name); err != nil {
-		return fmt.Errorf("%q is unknown%s", name, suggest(name, coderNames()))
+		return fmt.Errorf("%q is unknown%s", name, job.Hint(name, coderNames()))
 	}
 	return nil
 }

@@ -1,10 +1,8 @@
 package deepcompress
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"strconv"
@@ -12,6 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/effml/effml/configs"
+	"github.com/effml/effml/internal/document"
+	"github.com/effml/effml/internal/job"
 )
 
 // PlanVersion is the version of plan documents that this package reads and writes.
@@ -141,16 +141,8 @@ func LoadPlan(path string) (*Plan, error) {
 
 func parsePlan(doc []byte, source string, user bool) (*Plan, error) {
 	p := &Plan{source: source, user: user}
-	dec := yaml.NewDecoder(bytes.NewReader(doc))
-	dec.KnownFields(true)
-	if err := dec.Decode(p); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errors.New("the file is empty")
-		}
-		return nil, usage([]error{fmt.Errorf("plan %s: %w", source, explainYAML(err))})
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, usage([]error{fmt.Errorf("plan %s: more than one YAML document", source)})
+	if err := document.Decode(doc, p); err != nil {
+		return nil, usage([]error{fmt.Errorf("plan %s: %w", source, err)})
 	}
 	p.setLines(doc)
 	if errs := p.check(); len(errs) > 0 {
@@ -252,7 +244,7 @@ func (r *Rule) checkMethod() (errs []error) {
 		add("method: missing; it must be uniform, kmeans or auto, or say keep: lossless")
 		return errs
 	default:
-		add("method: %q must be uniform, kmeans or auto%s", r.Method, suggest(r.Method, []string{"uniform", "kmeans", "auto"}))
+		add("method: %q must be uniform, kmeans or auto%s", r.Method, job.Hint(r.Method, []string{"uniform", "kmeans", "auto"}))
 		return errs
 	}
 	set := 0
@@ -325,4 +317,20 @@ func (p *PruneRule) check() (errs []error) {
 		errs = append(errs, fmt.Errorf("prune.keep: %v is out of range, it must be a fraction up to 1", p.Keep))
 	}
 	return errs
+}
+
+func checkPreset(name string) error {
+	if name == "" {
+		return nil
+	}
+	if name == "max" {
+		return errors.New("preset max retrains, and retraining is not part of compress without --data; take small, or paper")
+	}
+	names := configs.Presets()
+	for _, n := range names {
+		if n == name {
+			return nil
+		}
+	}
+	return fmt.Errorf("preset %q is unknown%s", name, job.Hint(name, names))
 }

@@ -1,6 +1,9 @@
 package job
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Suggest returns the known word nearest to a mistyped one, or an empty string where none is near.
 func Suggest(word string, known []string) string {
@@ -12,6 +15,14 @@ func Suggest(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// Hint is how an error about a mistyped word ends: the known word nearest to it, or all known words where none is near.
+func Hint(word string, known []string) string {
+	if best := Suggest(word, known); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	return "; there are " + strings.Join(known, ", ")
 }
 
 // editDistance counts insertions, deletions, substitutions and swaps of neighbours (the optimal string alignment
