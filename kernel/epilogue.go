@@ -37,4 +37,14 @@ const (
 	Mish                              // x · tanh(softplus x)
 	Erf                               // erf x
 	Exp                               // exp x
+	Log                               // log x: NaN below 0, −Inf of ±0
+	Neg                               // −x
+	Abs                               // |x|
+	Sqrt                              // √x: NaN below 0
+	Reciprocal                        // 1 / x
+	Floor                             // the nearest integer not above x
+	Ceil                              // the nearest integer not below x
+	Round                             // the nearest integer, halves to the even one
+	Sign                              // −1, 0 or 1: x where it is ±0 or NaN
+	numActivations
 )
