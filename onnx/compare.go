@@ -43,7 +43,7 @@ func (f *field) equal(a, b reflect.Value) bool {
 	case *[]byte:
 		return bytes.Equal(*x, b.Bytes())
 	case *float32:
-		return math.Float32bits(*x) == math.Float32bits(float32(b.Float()))
+		return math.Float32bits(*x) == math.Float32bits(*b.Addr().Interface().(*float32)) // Float would quieten a signalling NaN
 	case **int64:
 		y := *b.Addr().Interface().(**int64)
 		return (*x == nil) == (y == nil) && (y == nil || **x == *y)
