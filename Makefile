@@ -95,7 +95,7 @@ release: ## dist/: static binaries for linux, darwin and windows on amd64 and ar
 clean: ## remove what make made
 	rm -rf bin dist
 
-ACCEPTANCE := bench-roundtrip bench-size bench-speed bench-accuracy bench-kmeans bench-huge bench-interrupt bench-threads
+ACCEPTANCE := bench-roundtrip bench-size bench-speed bench-accuracy bench-kmeans bench-huge bench-interrupt bench-threads bench-latency
 .PHONY: $(ACCEPTANCE)
 $(ACCEPTANCE): build
 	$(PYTHON) bench/acceptance/$(@:bench-%=%).py $(ARGS)
