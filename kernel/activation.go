@@ -30,7 +30,7 @@ type UnaryOp = ActivationKind
 // Unary computes dst[i] = op(src[i]), see [Activate].
 func Unary(c *CPU, op UnaryOp, dst, src []float32) { Activate(c, Activation{Kind: op}, dst, src) }
 
-func activatePiece(t *vecTask, lo, hi int) { mapRow(t.set, t.act, t.dst[lo:hi], t.src[lo:hi]) }
+func activatePiece(t *vecTask, lo, hi, _ int) { mapRow(t.set, t.act, t.dst[lo:hi], t.src[lo:hi]) }
 
 // activateRow computes x[i] = a(x[i]) on the calling thread.
 func activateRow(set isa.Set, a Activation, x []float32) {

@@ -33,11 +33,11 @@ func CopyRows[T Element](c *CPU, dst, src []T, rows, n, dstStride, srcStride int
 	t.release()
 }
 
-func copyBytesPiece(t *vecTask, lo, hi int) {
+func copyBytesPiece(t *vecTask, lo, hi, _ int) {
 	copy(unsafe.Slice((*byte)(unsafe.Add(t.to, lo)), hi-lo), unsafe.Slice((*byte)(unsafe.Add(t.from, lo)), hi-lo))
 }
 
-func copyRowsPiece(t *vecTask, lo, hi int) {
+func copyRowsPiece(t *vecTask, lo, hi, _ int) {
 	s := t.dims[0]
 	for i := lo; i < hi; i++ {
 		copy(unsafe.Slice((*byte)(unsafe.Add(t.to, i*s.d)), t.n), unsafe.Slice((*byte)(unsafe.Add(t.from, i*s.a)), t.n))

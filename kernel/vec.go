@@ -14,7 +14,7 @@ const pieceSize = 1 << 14
 // vecTask is one call of an element-wise, reducing or moving kernel: its arguments, and the function that does a range of
 // its items. The function is a plain one, so that nothing is allocated; arguments have the meaning that it gives them.
 type vecTask struct {
-	do           func(t *vecTask, lo, hi int)
+	do           func(t *vecTask, lo, hi, worker int)
 	items, grain int // piece i is items i·grain to (i+1)·grain
 	set          isa.Set
 
@@ -23,11 +23,12 @@ type vecTask struct {
 	op             int
 	outer, n, inner,
 	chunk, chunks int
-	eps  float32
-	dims []axis
+	eps          float32
+	mean, invStd []float32
+	dims         []axis
 
 	to, from unsafe.Pointer // of elements of any type
-	index    [2][]int32
+	taps     [2]Taps
 
 	sums    []float64
 	scratch []float32
@@ -39,7 +40,7 @@ type axis struct{ n, d, a, b int }
 var vecTasks = sync.Pool{New: func() any { return new(vecTask) }}
 
 // newVecTask returns a task with what earlier uses left behind, which release then cleans up.
-func newVecTask(c *CPU, do func(t *vecTask, lo, hi int)) *vecTask {
+func newVecTask(c *CPU, do func(t *vecTask, lo, hi, worker int)) *vecTask {
 	t := vecTasks.Get().(*vecTask)
 	t.set, t.do = c.set, do
 	return t
@@ -52,7 +53,7 @@ func (t *vecTask) run(c *CPU, items, grain int) {
 	}
 	t.items, t.grain = items, grain
 	if items <= grain {
-		t.do(t, 0, items)
+		t.do(t, 0, items, 0)
 		return
 	}
 	c.Parallel((items+grain-1)/grain, t)
@@ -65,9 +66,9 @@ func (t *vecTask) release() {
 }
 
 // Piece implements [Task].
-func (t *vecTask) Piece(i, _ int) {
+func (t *vecTask) Piece(i, worker int) {
 	lo := i * t.grain
-	t.do(t, lo, min(t.items, lo+t.grain))
+	t.do(t, lo, min(t.items, lo+t.grain), worker)
 }
 
 // rowsPerPiece is the number of rows of n elements that make a piece.
