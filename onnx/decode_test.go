@@ -97,6 +97,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(":\x13*\x11\b\xb9\x11\b\xb9\xff\xff\xff?%\x00\x02\x00@:\x80\x00"))
 	// An attribute whose number is a signalling NaN.
 	f.Add([]byte(lp(7, lp(1, lp(5, "\x15\x01\x00\xa0\x7f")))))
+	// A message in two parts, with values of two kinds.
+	f.Add([]byte(lp(7, lp(15, lp(1, lp(4, "\x00\x00\x80?")), lp(1, lp(7, "\x01"))))))
 	f.Add([]byte("<html>"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, err := onnx.Decode(file)

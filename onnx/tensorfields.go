@@ -120,7 +120,7 @@ func (t *Tensor) fields() (*tensorFields, error) {
 
 // fillBlob puts the values into the form of the field that b is.
 func (t *Tensor) fillBlob(b *blob) error {
-	b.present = true
+	b.present = t.Storage == StorageRaw
 	v := &t.values
 	if v.raw == nil && v.stream == nil && v.from == t.Storage {
 		b.data = v.wire
