@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/effml/effml/onnx"
@@ -208,6 +209,20 @@ func (h Float16) Float32() float32 {
 
 // Float32 widens a number, exactly.
 func (b BFloat16) Float32() float32 { return math.Float32frombits(uint32(b) << 16) }
+
+// ToFloat16 rounds to the nearest number of the type, ties to even; what exceeds its range becomes infinite.
+func ToFloat16(v float32) Float16 {
+	var b [2]byte
+	onnx.PutFloats(b[:], onnx.Float16, []float32{v})
+	return Float16(binary.LittleEndian.Uint16(b[:]))
+}
+
+// ToBFloat16 rounds to the nearest number of the type, ties to even.
+func ToBFloat16(v float32) BFloat16 {
+	var b [2]byte
+	onnx.PutFloats(b[:], onnx.BFloat16, []float32{v})
+	return BFloat16(binary.LittleEndian.Uint16(b[:]))
+}
 
 // real is a type that Go converts.
 type real interface {
