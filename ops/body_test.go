@@ -1,9 +1,16 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
+	"testing"
 
+	"github.com/effml/effml/internal/conformance"
+	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -60,7 +67,7 @@ func newBodyNode(n *onnx.Node, opset int64) (*bodyNode, error) {
 		}
 		b, err := newGraphBody(a.G, opset, node.captured)
 		if err != nil {
-			return nil, err
+			return node, err
 		}
 		bodies[a.Name] = b
 		node.bodies = append(node.bodies, b)
@@ -101,6 +108,16 @@ func freeNames(g *onnx.Graph) []string {
 		use(v.Name)
 	}
 	return free
+}
+
+// opsetOf returns the version of a domain's operator set that a model imports.
+func opsetOf(m *onnx.Model, domain string) int64 {
+	for _, s := range m.OpsetImports {
+		if strings.TrimPrefix(s.Domain, "ai.onnx") == strings.TrimPrefix(domain, "ai.onnx") {
+			return s.Version
+		}
+	}
+	return 0
 }
 
 func (b *graphBody) NumIn() int  { return len(b.graph.Inputs) }
@@ -183,4 +200,59 @@ func lookup[V any](env map[string]V, names []string) []V {
 		out[i] = env[name]
 	}
 	return out
+}
+
+// TestConformanceGraphs runs the conformance cases of several nodes, among them loops with the bodies that other operators are
+// defined by.
+func TestConformanceGraphs(t *testing.T) {
+	dir := os.Getenv(conformance.Env)
+	if dir == "" {
+		t.Skipf("%s names no folder of conformance cases", conformance.Env)
+	}
+	names, err := conformance.Names(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := isa.FromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := kernel.NewCPU(kernel.Options{Threads: 2, ISA: set})
+	defer cpu.Close()
+	for _, name := range names {
+		c, err := conformance.Read(dir, name)
+		if err != nil || len(c.Model.Graph.Nodes) < 2 || len(c.Model.Functions) > 0 {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b, err := newGraphBody(c.Model.Graph, opsetOf(c.Model, ""), nil)
+			var unsupported *UnsupportedError
+			if errors.As(err, &unsupported) {
+				t.Skip(err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range c.Sets {
+				in := make([]*tensor.Tensor, b.NumIn())
+				copy(in, s.Inputs)
+				info, err := b.Infer(describeAll(in))
+				if err != nil {
+					t.Fatalf("infer: %v", err)
+				}
+				out, err := b.Run(&Call{CPU: cpu, Limit: 1 << 30}, in)
+				if err != nil {
+					t.Fatalf("run: %v", err)
+				}
+				if err := (trial{want: s.Outputs}).inferred(info); err != nil {
+					t.Errorf("infer: %v", err)
+				}
+				for i, want := range s.Outputs {
+					if err := conformance.Compare(out[i], want); err != nil {
+						t.Errorf("output %d: %v", i, err)
+					}
+				}
+			}
+		})
+	}
 }
