@@ -1,3 +1,5 @@
+//go:build !amd64 || !gc || noasm
+
 package kernel
 
 import "github.com/effml/effml/internal/isa"
