@@ -76,8 +76,8 @@ func softmaxColumnsPiece(t *vecTask, lo, hi, _ int) {
 }
 
 func softmaxColumns(set isa.Set, dst, src []float32, rows, n, stride int, log bool) {
-	var largest, sum, tmp [maxColumns]float32
-	m, s := largest[:n], sum[:n]
+	var largest, sum, part, tmp [maxColumns]float32
+	m, s, few := largest[:n], sum[:n], part[:n]
 	copy(m, src[:n])
 	p := rowsOfPairs{rows: rows, n: n, strideB: stride, stepA: 1, stepB: 1}
 	p.apply(set, Max, m, m, src)
@@ -90,7 +90,11 @@ func softmaxColumns(set isa.Set, dst, src []float32, rows, n, stride int, log bo
 		}
 		p.apply(set, Sub, d, src[r*stride:], m)
 		mapRow(set, exp, e, d)
-		p.apply(set, Add, s, s, e)
+		p.apply(set, Add, few, few, e)
+		if r%colBlock == colBlock-1 || r == rows-1 { // so that the error grows with 128 + n/128 rather than n
+			p.apply(set, Add, s, s, few)
+			clear(few)
+		}
 	}
 	join := Mul
 	if log {

@@ -56,7 +56,7 @@ func (p *rowsOfPairs) pairs(set isa.Set, op BinaryOp, dst, a, b []float32, lo, h
 	q, mode := *p, p.mode()
 	if mode == pairsSV && (op == Add || op == Mul || op == Min || op == Max) {
 		a, b, mode = b, a, pairsVS
-		q.strideA, q.strideB = q.strideB, q.strideA
+		q.strideA, q.strideB, q.stepA, q.stepB = q.strideB, q.strideA, q.stepB, q.stepA
 	}
 	done := false
 	switch set {
@@ -66,7 +66,6 @@ func (p *rowsOfPairs) pairs(set isa.Set, op BinaryOp, dst, a, b []float32, lo, h
 		done = pairsAVX2(op, mode, &dst[0], &a[0], &b[0], q.rows, q.n, q.strideD, q.strideA, q.strideB, lo, hi)
 	}
 	if !done {
-		q = *p
 		q.generic(op, dst, a, b, lo, hi)
 	}
 }
