@@ -1,0 +1,14 @@
+//go:build !amd64 || !gc || noasm
+
+package kernel
+
+import (
+	"runtime"
+
+	"github.com/effml/effml/internal/isa"
+)
+
+// run computes the tile.
+func (t *tile) run(_ isa.Set, rows int, _ bool) { tileGeneric(t, rows) }
+
+func pause(int) { runtime.Gosched() }
