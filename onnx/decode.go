@@ -256,6 +256,12 @@ func (f *field) setList(p any, head *message, r *record) *FormatError {
 		if !f.list || len(p.data) == 0 {
 			p.data = r.data
 		} else {
+			// Packed numbers are looked at when they are asked for, but these may have to be written one by one.
+			for _, part := range [][]byte{p.data, r.data} {
+				if err := f.checkNumbers(part, r); err != nil {
+					return err
+				}
+			}
 			p.data = append(p.data, r.data...) // a view has no room to grow, so this copies it first
 		}
 		p.present = !f.list
@@ -273,6 +279,18 @@ func (f *field) setList(p any, head *message, r *record) *FormatError {
 			x, _ := protowire.ConsumeFixed32(b)
 			*p = append(*p, math.Float32frombits(x))
 		}
+	}
+	return nil
+}
+
+// checkNumbers objects to packed varints that are malformed; other numbers have been checked.
+func (f *field) checkNumbers(packed []byte, r *record) *FormatError {
+	for f.unit() == 0 && len(packed) > 0 {
+		_, n := protowire.ConsumeVarint(packed)
+		if n < 0 {
+			return r.errorf("a packed number is %s", truncated(n))
+		}
+		packed = packed[n:]
 	}
 	return nil
 }

@@ -99,6 +99,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(lp(7, lp(1, lp(5, "\x15\x01\x00\xa0\x7f")))))
 	// A message in two parts, with values of two kinds.
 	f.Add([]byte(lp(7, lp(15, lp(1, lp(4, "\x00\x00\x80?")), lp(1, lp(7, "\x01"))))))
+	// A packed number of too many bytes before one that stands alone.
+	f.Add([]byte(lp(7, lp(5, lp(5, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), vi(5, 1)))))
 	f.Add([]byte("<html>"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		m, err := onnx.Decode(file)
