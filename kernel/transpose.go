@@ -109,17 +109,24 @@ func permuteRowsPiece(t *vecTask, lo, hi, _ int) {
 	}
 }
 
-// permuteTilesPiece transposes tiles of t.n × t.inner elements of the first two dimensions.
+// permuteTilesPiece transposes tiles of t.n × t.inner elements of the first two dimensions; where a tile is all of these,
+// those that follow each other in the third together.
 func permuteTilesPiece[T any](t *vecTask, lo, hi, _ int) {
 	var zero T
 	size := int(unsafe.Sizeof(zero))
 	x, y := t.dims[0], t.dims[1]
-	for i := lo; i < hi; i++ {
+	for i := lo; i < hi; {
 		rest := i
 		col := rest % t.chunks * t.inner
 		rest /= t.chunks
 		row := rest % t.chunk * t.n
 		rest /= t.chunk
+		count, next := 1, axis{}
+		if t.chunk*t.chunks == 1 && len(t.dims) > 2 {
+			next = t.dims[2]
+			count = min(next.n-rest%next.n, hi-i)
+		}
+		i += count
 		d, a := row+col*y.d, row*x.a+col
 		for _, z := range t.dims[2:] {
 			k := rest % z.n
@@ -127,12 +134,14 @@ func permuteTilesPiece[T any](t *vecTask, lo, hi, _ int) {
 			d, a = d+k*z.d, a+k*z.a
 		}
 		rows, cols := min(t.n, x.n-row), min(t.inner, y.n-col)
-		to := unsafe.Slice((*T)(unsafe.Add(t.to, d*size)), (cols-1)*y.d+rows)
-		from := unsafe.Slice((*T)(unsafe.Add(t.from, a*size)), (rows-1)*x.a+cols)
+		to := unsafe.Slice((*T)(unsafe.Add(t.to, d*size)), (count-1)*next.d+(cols-1)*y.d+rows)
+		from := unsafe.Slice((*T)(unsafe.Add(t.from, a*size)), (count-1)*next.a+(rows-1)*x.a+cols)
 		if size == 4 {
-			transposeTile(t.set, words(to), words(from), rows, cols, y.d, x.a)
-		} else {
-			transposeGeneric(to, from, rows, cols, y.d, x.a)
+			transposeTiles(t.set, words(to), words(from), rows, cols, y.d, x.a, count, next.d, next.a)
+			continue
+		}
+		for k := range count {
+			transposeGeneric(to[k*next.d:], from[k*next.a:], rows, cols, y.d, x.a)
 		}
 	}
 }

@@ -289,10 +289,35 @@ func transposeBandAVX2(dst *uint32, src *uint32, cols int, strideD int, strideS 
 //go:noescape
 func transposePartAVX2(dst *uint32, src *uint32, rows int, cols int, strideD int, strideS int)
 
-// interleaveAVX2 writes n words of a and of b by turns; n is a multiple of a vector's words.
+// weave2AVX2 transposes 2 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
 //
 //go:noescape
-func interleaveAVX2(dst *uint32, a *uint32, b *uint32, n int)
+func weave2AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave2AVX2 transposes 2 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave2AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// weave3AVX2 transposes 3 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func weave3AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave3AVX2 transposes 3 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave3AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// weave4AVX2 transposes 4 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func weave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave4AVX2 transposes 4 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
 
 // mapClipToAVX512 computes ClipTo of n elements.
 //
@@ -579,7 +604,32 @@ func transposeBandAVX512(dst *uint32, src *uint32, cols int, strideD int, stride
 //go:noescape
 func transposePartAVX512(dst *uint32, src *uint32, rows int, cols int, strideD int, strideS int)
 
-// interleaveAVX512 writes n words of a and of b by turns; n is a multiple of a vector's words.
+// weave2AVX512 transposes 2 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
 //
 //go:noescape
-func interleaveAVX512(dst *uint32, a *uint32, b *uint32, n int)
+func weave2AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave2AVX512 transposes 2 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave2AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// weave3AVX512 transposes 3 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func weave3AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave3AVX512 transposes 3 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave3AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// weave4AVX512 transposes 4 streams of n words, not fewer than a vector has: dense in dst for one of strideS words apart in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func weave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// unweave4AVX512 transposes 4 streams of n words, not fewer than a vector has: strideD words apart in dst for one of dense in src; count times, stepD and stepS words on.
+//
+//go:noescape
+func unweave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)

@@ -412,7 +412,1111 @@ DATA vecConstants<>+1616(SB)/4, $0x7fc00000
 DATA vecConstants<>+1620(SB)/4, $0x7fc00000
 DATA vecConstants<>+1624(SB)/4, $0x7fc00000
 DATA vecConstants<>+1628(SB)/4, $0x7fc00000
-GLOBL vecConstants<>(SB), RODATA|NOPTR, $1632
+DATA vecConstants<>+1632(SB)/4, $0x00000000
+DATA vecConstants<>+1636(SB)/4, $0x00000001
+DATA vecConstants<>+1640(SB)/4, $0x00000001
+DATA vecConstants<>+1644(SB)/4, $0x00000003
+DATA vecConstants<>+1648(SB)/4, $0x00000002
+DATA vecConstants<>+1652(SB)/4, $0x00000005
+DATA vecConstants<>+1656(SB)/4, $0x00000003
+DATA vecConstants<>+1660(SB)/4, $0x00000007
+DATA vecConstants<>+1664(SB)/4, $0x00000000
+DATA vecConstants<>+1668(SB)/4, $0x00000000
+DATA vecConstants<>+1672(SB)/4, $0x00000002
+DATA vecConstants<>+1676(SB)/4, $0x00000001
+DATA vecConstants<>+1680(SB)/4, $0x00000004
+DATA vecConstants<>+1684(SB)/4, $0x00000002
+DATA vecConstants<>+1688(SB)/4, $0x00000006
+DATA vecConstants<>+1692(SB)/4, $0x00000003
+DATA vecConstants<>+1696(SB)/4, $0x00000004
+DATA vecConstants<>+1700(SB)/4, $0x00000001
+DATA vecConstants<>+1704(SB)/4, $0x00000005
+DATA vecConstants<>+1708(SB)/4, $0x00000003
+DATA vecConstants<>+1712(SB)/4, $0x00000006
+DATA vecConstants<>+1716(SB)/4, $0x00000005
+DATA vecConstants<>+1720(SB)/4, $0x00000007
+DATA vecConstants<>+1724(SB)/4, $0x00000007
+DATA vecConstants<>+1728(SB)/4, $0x00000000
+DATA vecConstants<>+1732(SB)/4, $0x00000004
+DATA vecConstants<>+1736(SB)/4, $0x00000002
+DATA vecConstants<>+1740(SB)/4, $0x00000005
+DATA vecConstants<>+1744(SB)/4, $0x00000004
+DATA vecConstants<>+1748(SB)/4, $0x00000006
+DATA vecConstants<>+1752(SB)/4, $0x00000006
+DATA vecConstants<>+1756(SB)/4, $0x00000007
+DATA vecConstants<>+1760(SB)/4, $0x00000000
+DATA vecConstants<>+1764(SB)/4, $0x00000002
+DATA vecConstants<>+1768(SB)/4, $0x00000004
+DATA vecConstants<>+1772(SB)/4, $0x00000006
+DATA vecConstants<>+1776(SB)/4, $0x00000004
+DATA vecConstants<>+1780(SB)/4, $0x00000005
+DATA vecConstants<>+1784(SB)/4, $0x00000006
+DATA vecConstants<>+1788(SB)/4, $0x00000007
+DATA vecConstants<>+1792(SB)/4, $0x00000000
+DATA vecConstants<>+1796(SB)/4, $0x00000001
+DATA vecConstants<>+1800(SB)/4, $0x00000002
+DATA vecConstants<>+1804(SB)/4, $0x00000003
+DATA vecConstants<>+1808(SB)/4, $0x00000000
+DATA vecConstants<>+1812(SB)/4, $0x00000002
+DATA vecConstants<>+1816(SB)/4, $0x00000004
+DATA vecConstants<>+1820(SB)/4, $0x00000006
+DATA vecConstants<>+1824(SB)/4, $0x00000001
+DATA vecConstants<>+1828(SB)/4, $0x00000003
+DATA vecConstants<>+1832(SB)/4, $0x00000005
+DATA vecConstants<>+1836(SB)/4, $0x00000007
+DATA vecConstants<>+1840(SB)/4, $0x00000004
+DATA vecConstants<>+1844(SB)/4, $0x00000005
+DATA vecConstants<>+1848(SB)/4, $0x00000006
+DATA vecConstants<>+1852(SB)/4, $0x00000007
+DATA vecConstants<>+1856(SB)/4, $0x00000000
+DATA vecConstants<>+1860(SB)/4, $0x00000001
+DATA vecConstants<>+1864(SB)/4, $0x00000002
+DATA vecConstants<>+1868(SB)/4, $0x00000003
+DATA vecConstants<>+1872(SB)/4, $0x00000001
+DATA vecConstants<>+1876(SB)/4, $0x00000003
+DATA vecConstants<>+1880(SB)/4, $0x00000005
+DATA vecConstants<>+1884(SB)/4, $0x00000007
+DATA vecConstants<>+1888(SB)/4, $0x00000000
+DATA vecConstants<>+1892(SB)/4, $0x00000001
+DATA vecConstants<>+1896(SB)/4, $0x00000002
+DATA vecConstants<>+1900(SB)/4, $0x00000001
+DATA vecConstants<>+1904(SB)/4, $0x00000004
+DATA vecConstants<>+1908(SB)/4, $0x00000005
+DATA vecConstants<>+1912(SB)/4, $0x00000002
+DATA vecConstants<>+1916(SB)/4, $0x00000007
+DATA vecConstants<>+1920(SB)/4, $0x00000000
+DATA vecConstants<>+1924(SB)/4, $0x00000000
+DATA vecConstants<>+1928(SB)/4, $0x00000002
+DATA vecConstants<>+1932(SB)/4, $0x00000003
+DATA vecConstants<>+1936(SB)/4, $0x00000001
+DATA vecConstants<>+1940(SB)/4, $0x00000005
+DATA vecConstants<>+1944(SB)/4, $0x00000006
+DATA vecConstants<>+1948(SB)/4, $0x00000002
+DATA vecConstants<>+1952(SB)/4, $0x00000000
+DATA vecConstants<>+1956(SB)/4, $0x00000001
+DATA vecConstants<>+1960(SB)/4, $0x00000000
+DATA vecConstants<>+1964(SB)/4, $0x00000003
+DATA vecConstants<>+1968(SB)/4, $0x00000004
+DATA vecConstants<>+1972(SB)/4, $0x00000001
+DATA vecConstants<>+1976(SB)/4, $0x00000006
+DATA vecConstants<>+1980(SB)/4, $0x00000007
+DATA vecConstants<>+1984(SB)/4, $0x00000000
+DATA vecConstants<>+1988(SB)/4, $0x00000003
+DATA vecConstants<>+1992(SB)/4, $0x00000002
+DATA vecConstants<>+1996(SB)/4, $0x00000003
+DATA vecConstants<>+2000(SB)/4, $0x00000004
+DATA vecConstants<>+2004(SB)/4, $0x00000005
+DATA vecConstants<>+2008(SB)/4, $0x00000006
+DATA vecConstants<>+2012(SB)/4, $0x00000005
+DATA vecConstants<>+2016(SB)/4, $0x00000000
+DATA vecConstants<>+2020(SB)/4, $0x00000001
+DATA vecConstants<>+2024(SB)/4, $0x00000003
+DATA vecConstants<>+2028(SB)/4, $0x00000003
+DATA vecConstants<>+2032(SB)/4, $0x00000004
+DATA vecConstants<>+2036(SB)/4, $0x00000004
+DATA vecConstants<>+2040(SB)/4, $0x00000006
+DATA vecConstants<>+2044(SB)/4, $0x00000007
+DATA vecConstants<>+2048(SB)/4, $0x00000002
+DATA vecConstants<>+2052(SB)/4, $0x00000001
+DATA vecConstants<>+2056(SB)/4, $0x00000002
+DATA vecConstants<>+2060(SB)/4, $0x00000003
+DATA vecConstants<>+2064(SB)/4, $0x00000004
+DATA vecConstants<>+2068(SB)/4, $0x00000005
+DATA vecConstants<>+2072(SB)/4, $0x00000004
+DATA vecConstants<>+2076(SB)/4, $0x00000007
+DATA vecConstants<>+2080(SB)/4, $0x00000000
+DATA vecConstants<>+2084(SB)/4, $0x00000001
+DATA vecConstants<>+2088(SB)/4, $0x00000006
+DATA vecConstants<>+2092(SB)/4, $0x00000003
+DATA vecConstants<>+2096(SB)/4, $0x00000004
+DATA vecConstants<>+2100(SB)/4, $0x00000007
+DATA vecConstants<>+2104(SB)/4, $0x00000006
+DATA vecConstants<>+2108(SB)/4, $0x00000007
+DATA vecConstants<>+2112(SB)/4, $0x00000005
+DATA vecConstants<>+2116(SB)/4, $0x00000001
+DATA vecConstants<>+2120(SB)/4, $0x00000002
+DATA vecConstants<>+2124(SB)/4, $0x00000006
+DATA vecConstants<>+2128(SB)/4, $0x00000004
+DATA vecConstants<>+2132(SB)/4, $0x00000005
+DATA vecConstants<>+2136(SB)/4, $0x00000007
+DATA vecConstants<>+2140(SB)/4, $0x00000007
+DATA vecConstants<>+2144(SB)/4, $0x00000000
+DATA vecConstants<>+2148(SB)/4, $0x00000005
+DATA vecConstants<>+2152(SB)/4, $0x00000002
+DATA vecConstants<>+2156(SB)/4, $0x00000003
+DATA vecConstants<>+2160(SB)/4, $0x00000006
+DATA vecConstants<>+2164(SB)/4, $0x00000005
+DATA vecConstants<>+2168(SB)/4, $0x00000006
+DATA vecConstants<>+2172(SB)/4, $0x00000007
+DATA vecConstants<>+2176(SB)/4, $0x00000000
+DATA vecConstants<>+2180(SB)/4, $0x00000003
+DATA vecConstants<>+2184(SB)/4, $0x00000006
+DATA vecConstants<>+2188(SB)/4, $0x00000003
+DATA vecConstants<>+2192(SB)/4, $0x00000004
+DATA vecConstants<>+2196(SB)/4, $0x00000005
+DATA vecConstants<>+2200(SB)/4, $0x00000006
+DATA vecConstants<>+2204(SB)/4, $0x00000007
+DATA vecConstants<>+2208(SB)/4, $0x00000000
+DATA vecConstants<>+2212(SB)/4, $0x00000001
+DATA vecConstants<>+2216(SB)/4, $0x00000002
+DATA vecConstants<>+2220(SB)/4, $0x00000001
+DATA vecConstants<>+2224(SB)/4, $0x00000004
+DATA vecConstants<>+2228(SB)/4, $0x00000007
+DATA vecConstants<>+2232(SB)/4, $0x00000006
+DATA vecConstants<>+2236(SB)/4, $0x00000007
+DATA vecConstants<>+2240(SB)/4, $0x00000000
+DATA vecConstants<>+2244(SB)/4, $0x00000001
+DATA vecConstants<>+2248(SB)/4, $0x00000002
+DATA vecConstants<>+2252(SB)/4, $0x00000003
+DATA vecConstants<>+2256(SB)/4, $0x00000004
+DATA vecConstants<>+2260(SB)/4, $0x00000005
+DATA vecConstants<>+2264(SB)/4, $0x00000002
+DATA vecConstants<>+2268(SB)/4, $0x00000005
+DATA vecConstants<>+2272(SB)/4, $0x00000001
+DATA vecConstants<>+2276(SB)/4, $0x00000004
+DATA vecConstants<>+2280(SB)/4, $0x00000007
+DATA vecConstants<>+2284(SB)/4, $0x00000003
+DATA vecConstants<>+2288(SB)/4, $0x00000004
+DATA vecConstants<>+2292(SB)/4, $0x00000005
+DATA vecConstants<>+2296(SB)/4, $0x00000006
+DATA vecConstants<>+2300(SB)/4, $0x00000007
+DATA vecConstants<>+2304(SB)/4, $0x00000000
+DATA vecConstants<>+2308(SB)/4, $0x00000001
+DATA vecConstants<>+2312(SB)/4, $0x00000002
+DATA vecConstants<>+2316(SB)/4, $0x00000002
+DATA vecConstants<>+2320(SB)/4, $0x00000005
+DATA vecConstants<>+2324(SB)/4, $0x00000005
+DATA vecConstants<>+2328(SB)/4, $0x00000006
+DATA vecConstants<>+2332(SB)/4, $0x00000007
+DATA vecConstants<>+2336(SB)/4, $0x00000000
+DATA vecConstants<>+2340(SB)/4, $0x00000001
+DATA vecConstants<>+2344(SB)/4, $0x00000002
+DATA vecConstants<>+2348(SB)/4, $0x00000003
+DATA vecConstants<>+2352(SB)/4, $0x00000004
+DATA vecConstants<>+2356(SB)/4, $0x00000000
+DATA vecConstants<>+2360(SB)/4, $0x00000003
+DATA vecConstants<>+2364(SB)/4, $0x00000006
+DATA vecConstants<>+2368(SB)/4, $0x00000002
+DATA vecConstants<>+2372(SB)/4, $0x00000005
+DATA vecConstants<>+2376(SB)/4, $0x00000002
+DATA vecConstants<>+2380(SB)/4, $0x00000003
+DATA vecConstants<>+2384(SB)/4, $0x00000004
+DATA vecConstants<>+2388(SB)/4, $0x00000005
+DATA vecConstants<>+2392(SB)/4, $0x00000006
+DATA vecConstants<>+2396(SB)/4, $0x00000007
+DATA vecConstants<>+2400(SB)/4, $0x00000000
+DATA vecConstants<>+2404(SB)/4, $0x00000001
+DATA vecConstants<>+2408(SB)/4, $0x00000000
+DATA vecConstants<>+2412(SB)/4, $0x00000003
+DATA vecConstants<>+2416(SB)/4, $0x00000006
+DATA vecConstants<>+2420(SB)/4, $0x00000005
+DATA vecConstants<>+2424(SB)/4, $0x00000006
+DATA vecConstants<>+2428(SB)/4, $0x00000007
+DATA vecConstants<>+2432(SB)/4, $0x00000000
+DATA vecConstants<>+2436(SB)/4, $0x00000001
+DATA vecConstants<>+2440(SB)/4, $0x00000002
+DATA vecConstants<>+2444(SB)/4, $0x00000003
+DATA vecConstants<>+2448(SB)/4, $0x00000004
+DATA vecConstants<>+2452(SB)/4, $0x00000001
+DATA vecConstants<>+2456(SB)/4, $0x00000004
+DATA vecConstants<>+2460(SB)/4, $0x00000007
+DATA vecConstants<>+2464(SB)/4, $0x00000000
+DATA vecConstants<>+2468(SB)/4, $0x00000001
+DATA vecConstants<>+2472(SB)/4, $0x00000002
+DATA vecConstants<>+2476(SB)/4, $0x00000003
+DATA vecConstants<>+2480(SB)/4, $0x00000001
+DATA vecConstants<>+2484(SB)/4, $0x00000005
+DATA vecConstants<>+2488(SB)/4, $0x00000006
+DATA vecConstants<>+2492(SB)/4, $0x00000007
+DATA vecConstants<>+2496(SB)/4, $0x00000000
+DATA vecConstants<>+2500(SB)/4, $0x00000000
+DATA vecConstants<>+2504(SB)/4, $0x00000002
+DATA vecConstants<>+2508(SB)/4, $0x00000003
+DATA vecConstants<>+2512(SB)/4, $0x00000004
+DATA vecConstants<>+2516(SB)/4, $0x00000001
+DATA vecConstants<>+2520(SB)/4, $0x00000006
+DATA vecConstants<>+2524(SB)/4, $0x00000007
+DATA vecConstants<>+2528(SB)/4, $0x00000000
+DATA vecConstants<>+2532(SB)/4, $0x00000001
+DATA vecConstants<>+2536(SB)/4, $0x00000000
+DATA vecConstants<>+2540(SB)/4, $0x00000003
+DATA vecConstants<>+2544(SB)/4, $0x00000004
+DATA vecConstants<>+2548(SB)/4, $0x00000005
+DATA vecConstants<>+2552(SB)/4, $0x00000001
+DATA vecConstants<>+2556(SB)/4, $0x00000007
+DATA vecConstants<>+2560(SB)/4, $0x00000000
+DATA vecConstants<>+2564(SB)/4, $0x00000001
+DATA vecConstants<>+2568(SB)/4, $0x00000002
+DATA vecConstants<>+2572(SB)/4, $0x00000000
+DATA vecConstants<>+2576(SB)/4, $0x00000004
+DATA vecConstants<>+2580(SB)/4, $0x00000005
+DATA vecConstants<>+2584(SB)/4, $0x00000006
+DATA vecConstants<>+2588(SB)/4, $0x00000001
+DATA vecConstants<>+2592(SB)/4, $0x00000002
+DATA vecConstants<>+2596(SB)/4, $0x00000001
+DATA vecConstants<>+2600(SB)/4, $0x00000002
+DATA vecConstants<>+2604(SB)/4, $0x00000003
+DATA vecConstants<>+2608(SB)/4, $0x00000003
+DATA vecConstants<>+2612(SB)/4, $0x00000005
+DATA vecConstants<>+2616(SB)/4, $0x00000006
+DATA vecConstants<>+2620(SB)/4, $0x00000007
+DATA vecConstants<>+2624(SB)/4, $0x00000000
+DATA vecConstants<>+2628(SB)/4, $0x00000002
+DATA vecConstants<>+2632(SB)/4, $0x00000002
+DATA vecConstants<>+2636(SB)/4, $0x00000003
+DATA vecConstants<>+2640(SB)/4, $0x00000004
+DATA vecConstants<>+2644(SB)/4, $0x00000003
+DATA vecConstants<>+2648(SB)/4, $0x00000006
+DATA vecConstants<>+2652(SB)/4, $0x00000007
+DATA vecConstants<>+2656(SB)/4, $0x00000000
+DATA vecConstants<>+2660(SB)/4, $0x00000001
+DATA vecConstants<>+2664(SB)/4, $0x00000002
+DATA vecConstants<>+2668(SB)/4, $0x00000003
+DATA vecConstants<>+2672(SB)/4, $0x00000004
+DATA vecConstants<>+2676(SB)/4, $0x00000005
+DATA vecConstants<>+2680(SB)/4, $0x00000003
+DATA vecConstants<>+2684(SB)/4, $0x00000007
+DATA vecConstants<>+2688(SB)/4, $0x00000000
+DATA vecConstants<>+2692(SB)/4, $0x00000001
+DATA vecConstants<>+2696(SB)/4, $0x00000002
+DATA vecConstants<>+2700(SB)/4, $0x00000002
+DATA vecConstants<>+2704(SB)/4, $0x00000004
+DATA vecConstants<>+2708(SB)/4, $0x00000005
+DATA vecConstants<>+2712(SB)/4, $0x00000006
+DATA vecConstants<>+2716(SB)/4, $0x00000003
+DATA vecConstants<>+2720(SB)/4, $0x00000004
+DATA vecConstants<>+2724(SB)/4, $0x00000001
+DATA vecConstants<>+2728(SB)/4, $0x00000002
+DATA vecConstants<>+2732(SB)/4, $0x00000003
+DATA vecConstants<>+2736(SB)/4, $0x00000005
+DATA vecConstants<>+2740(SB)/4, $0x00000005
+DATA vecConstants<>+2744(SB)/4, $0x00000006
+DATA vecConstants<>+2748(SB)/4, $0x00000007
+DATA vecConstants<>+2752(SB)/4, $0x00000000
+DATA vecConstants<>+2756(SB)/4, $0x00000004
+DATA vecConstants<>+2760(SB)/4, $0x00000002
+DATA vecConstants<>+2764(SB)/4, $0x00000003
+DATA vecConstants<>+2768(SB)/4, $0x00000004
+DATA vecConstants<>+2772(SB)/4, $0x00000005
+DATA vecConstants<>+2776(SB)/4, $0x00000006
+DATA vecConstants<>+2780(SB)/4, $0x00000007
+DATA vecConstants<>+2784(SB)/4, $0x00000000
+DATA vecConstants<>+2788(SB)/4, $0x00000001
+DATA vecConstants<>+2792(SB)/4, $0x00000004
+DATA vecConstants<>+2796(SB)/4, $0x00000003
+DATA vecConstants<>+2800(SB)/4, $0x00000004
+DATA vecConstants<>+2804(SB)/4, $0x00000005
+DATA vecConstants<>+2808(SB)/4, $0x00000005
+DATA vecConstants<>+2812(SB)/4, $0x00000007
+DATA vecConstants<>+2816(SB)/4, $0x00000000
+DATA vecConstants<>+2820(SB)/4, $0x00000001
+DATA vecConstants<>+2824(SB)/4, $0x00000002
+DATA vecConstants<>+2828(SB)/4, $0x00000004
+DATA vecConstants<>+2832(SB)/4, $0x00000004
+DATA vecConstants<>+2836(SB)/4, $0x00000005
+DATA vecConstants<>+2840(SB)/4, $0x00000006
+DATA vecConstants<>+2844(SB)/4, $0x00000005
+DATA vecConstants<>+2848(SB)/4, $0x00000006
+DATA vecConstants<>+2852(SB)/4, $0x00000001
+DATA vecConstants<>+2856(SB)/4, $0x00000002
+DATA vecConstants<>+2860(SB)/4, $0x00000003
+DATA vecConstants<>+2864(SB)/4, $0x00000007
+DATA vecConstants<>+2868(SB)/4, $0x00000005
+DATA vecConstants<>+2872(SB)/4, $0x00000006
+DATA vecConstants<>+2876(SB)/4, $0x00000007
+DATA vecConstants<>+2880(SB)/4, $0x00000000
+DATA vecConstants<>+2884(SB)/4, $0x00000006
+DATA vecConstants<>+2888(SB)/4, $0x00000002
+DATA vecConstants<>+2892(SB)/4, $0x00000003
+DATA vecConstants<>+2896(SB)/4, $0x00000004
+DATA vecConstants<>+2900(SB)/4, $0x00000007
+DATA vecConstants<>+2904(SB)/4, $0x00000006
+DATA vecConstants<>+2908(SB)/4, $0x00000007
+DATA vecConstants<>+2912(SB)/4, $0x00000000
+DATA vecConstants<>+2916(SB)/4, $0x00000001
+DATA vecConstants<>+2920(SB)/4, $0x00000006
+DATA vecConstants<>+2924(SB)/4, $0x00000003
+DATA vecConstants<>+2928(SB)/4, $0x00000004
+DATA vecConstants<>+2932(SB)/4, $0x00000005
+DATA vecConstants<>+2936(SB)/4, $0x00000007
+DATA vecConstants<>+2940(SB)/4, $0x00000007
+DATA vecConstants<>+2944(SB)/4, $0x00000000
+DATA vecConstants<>+2948(SB)/4, $0x00000001
+DATA vecConstants<>+2952(SB)/4, $0x00000002
+DATA vecConstants<>+2956(SB)/4, $0x00000006
+DATA vecConstants<>+2960(SB)/4, $0x00000004
+DATA vecConstants<>+2964(SB)/4, $0x00000005
+DATA vecConstants<>+2968(SB)/4, $0x00000006
+DATA vecConstants<>+2972(SB)/4, $0x00000007
+DATA vecConstants<>+2976(SB)/4, $0x00000000
+DATA vecConstants<>+2980(SB)/4, $0x00000004
+DATA vecConstants<>+2984(SB)/4, $0x00000002
+DATA vecConstants<>+2988(SB)/4, $0x00000003
+DATA vecConstants<>+2992(SB)/4, $0x00000004
+DATA vecConstants<>+2996(SB)/4, $0x00000005
+DATA vecConstants<>+3000(SB)/4, $0x00000006
+DATA vecConstants<>+3004(SB)/4, $0x00000007
+DATA vecConstants<>+3008(SB)/4, $0x00000000
+DATA vecConstants<>+3012(SB)/4, $0x00000001
+DATA vecConstants<>+3016(SB)/4, $0x00000000
+DATA vecConstants<>+3020(SB)/4, $0x00000004
+DATA vecConstants<>+3024(SB)/4, $0x00000004
+DATA vecConstants<>+3028(SB)/4, $0x00000005
+DATA vecConstants<>+3032(SB)/4, $0x00000006
+DATA vecConstants<>+3036(SB)/4, $0x00000007
+DATA vecConstants<>+3040(SB)/4, $0x00000000
+DATA vecConstants<>+3044(SB)/4, $0x00000001
+DATA vecConstants<>+3048(SB)/4, $0x00000002
+DATA vecConstants<>+3052(SB)/4, $0x00000003
+DATA vecConstants<>+3056(SB)/4, $0x00000000
+DATA vecConstants<>+3060(SB)/4, $0x00000004
+DATA vecConstants<>+3064(SB)/4, $0x00000006
+DATA vecConstants<>+3068(SB)/4, $0x00000007
+DATA vecConstants<>+3072(SB)/4, $0x00000000
+DATA vecConstants<>+3076(SB)/4, $0x00000001
+DATA vecConstants<>+3080(SB)/4, $0x00000002
+DATA vecConstants<>+3084(SB)/4, $0x00000003
+DATA vecConstants<>+3088(SB)/4, $0x00000004
+DATA vecConstants<>+3092(SB)/4, $0x00000005
+DATA vecConstants<>+3096(SB)/4, $0x00000000
+DATA vecConstants<>+3100(SB)/4, $0x00000004
+DATA vecConstants<>+3104(SB)/4, $0x00000001
+DATA vecConstants<>+3108(SB)/4, $0x00000005
+DATA vecConstants<>+3112(SB)/4, $0x00000002
+DATA vecConstants<>+3116(SB)/4, $0x00000003
+DATA vecConstants<>+3120(SB)/4, $0x00000004
+DATA vecConstants<>+3124(SB)/4, $0x00000005
+DATA vecConstants<>+3128(SB)/4, $0x00000006
+DATA vecConstants<>+3132(SB)/4, $0x00000007
+DATA vecConstants<>+3136(SB)/4, $0x00000000
+DATA vecConstants<>+3140(SB)/4, $0x00000001
+DATA vecConstants<>+3144(SB)/4, $0x00000001
+DATA vecConstants<>+3148(SB)/4, $0x00000005
+DATA vecConstants<>+3152(SB)/4, $0x00000004
+DATA vecConstants<>+3156(SB)/4, $0x00000005
+DATA vecConstants<>+3160(SB)/4, $0x00000006
+DATA vecConstants<>+3164(SB)/4, $0x00000007
+DATA vecConstants<>+3168(SB)/4, $0x00000000
+DATA vecConstants<>+3172(SB)/4, $0x00000001
+DATA vecConstants<>+3176(SB)/4, $0x00000002
+DATA vecConstants<>+3180(SB)/4, $0x00000003
+DATA vecConstants<>+3184(SB)/4, $0x00000001
+DATA vecConstants<>+3188(SB)/4, $0x00000005
+DATA vecConstants<>+3192(SB)/4, $0x00000006
+DATA vecConstants<>+3196(SB)/4, $0x00000007
+DATA vecConstants<>+3200(SB)/4, $0x00000000
+DATA vecConstants<>+3204(SB)/4, $0x00000001
+DATA vecConstants<>+3208(SB)/4, $0x00000002
+DATA vecConstants<>+3212(SB)/4, $0x00000003
+DATA vecConstants<>+3216(SB)/4, $0x00000004
+DATA vecConstants<>+3220(SB)/4, $0x00000005
+DATA vecConstants<>+3224(SB)/4, $0x00000001
+DATA vecConstants<>+3228(SB)/4, $0x00000005
+DATA vecConstants<>+3232(SB)/4, $0x00000002
+DATA vecConstants<>+3236(SB)/4, $0x00000006
+DATA vecConstants<>+3240(SB)/4, $0x00000002
+DATA vecConstants<>+3244(SB)/4, $0x00000003
+DATA vecConstants<>+3248(SB)/4, $0x00000004
+DATA vecConstants<>+3252(SB)/4, $0x00000005
+DATA vecConstants<>+3256(SB)/4, $0x00000006
+DATA vecConstants<>+3260(SB)/4, $0x00000007
+DATA vecConstants<>+3264(SB)/4, $0x00000000
+DATA vecConstants<>+3268(SB)/4, $0x00000001
+DATA vecConstants<>+3272(SB)/4, $0x00000002
+DATA vecConstants<>+3276(SB)/4, $0x00000006
+DATA vecConstants<>+3280(SB)/4, $0x00000004
+DATA vecConstants<>+3284(SB)/4, $0x00000005
+DATA vecConstants<>+3288(SB)/4, $0x00000006
+DATA vecConstants<>+3292(SB)/4, $0x00000007
+DATA vecConstants<>+3296(SB)/4, $0x00000000
+DATA vecConstants<>+3300(SB)/4, $0x00000001
+DATA vecConstants<>+3304(SB)/4, $0x00000002
+DATA vecConstants<>+3308(SB)/4, $0x00000003
+DATA vecConstants<>+3312(SB)/4, $0x00000002
+DATA vecConstants<>+3316(SB)/4, $0x00000006
+DATA vecConstants<>+3320(SB)/4, $0x00000006
+DATA vecConstants<>+3324(SB)/4, $0x00000007
+DATA vecConstants<>+3328(SB)/4, $0x00000000
+DATA vecConstants<>+3332(SB)/4, $0x00000001
+DATA vecConstants<>+3336(SB)/4, $0x00000002
+DATA vecConstants<>+3340(SB)/4, $0x00000003
+DATA vecConstants<>+3344(SB)/4, $0x00000004
+DATA vecConstants<>+3348(SB)/4, $0x00000005
+DATA vecConstants<>+3352(SB)/4, $0x00000002
+DATA vecConstants<>+3356(SB)/4, $0x00000006
+DATA vecConstants<>+3360(SB)/4, $0x00000003
+DATA vecConstants<>+3364(SB)/4, $0x00000007
+DATA vecConstants<>+3368(SB)/4, $0x00000002
+DATA vecConstants<>+3372(SB)/4, $0x00000003
+DATA vecConstants<>+3376(SB)/4, $0x00000004
+DATA vecConstants<>+3380(SB)/4, $0x00000005
+DATA vecConstants<>+3384(SB)/4, $0x00000006
+DATA vecConstants<>+3388(SB)/4, $0x00000007
+DATA vecConstants<>+3392(SB)/4, $0x00000000
+DATA vecConstants<>+3396(SB)/4, $0x00000001
+DATA vecConstants<>+3400(SB)/4, $0x00000003
+DATA vecConstants<>+3404(SB)/4, $0x00000007
+DATA vecConstants<>+3408(SB)/4, $0x00000004
+DATA vecConstants<>+3412(SB)/4, $0x00000005
+DATA vecConstants<>+3416(SB)/4, $0x00000006
+DATA vecConstants<>+3420(SB)/4, $0x00000007
+DATA vecConstants<>+3424(SB)/4, $0x00000000
+DATA vecConstants<>+3428(SB)/4, $0x00000001
+DATA vecConstants<>+3432(SB)/4, $0x00000002
+DATA vecConstants<>+3436(SB)/4, $0x00000003
+DATA vecConstants<>+3440(SB)/4, $0x00000003
+DATA vecConstants<>+3444(SB)/4, $0x00000007
+DATA vecConstants<>+3448(SB)/4, $0x00000006
+DATA vecConstants<>+3452(SB)/4, $0x00000007
+DATA vecConstants<>+3456(SB)/4, $0x00000000
+DATA vecConstants<>+3460(SB)/4, $0x00000001
+DATA vecConstants<>+3464(SB)/4, $0x00000002
+DATA vecConstants<>+3468(SB)/4, $0x00000003
+DATA vecConstants<>+3472(SB)/4, $0x00000004
+DATA vecConstants<>+3476(SB)/4, $0x00000005
+DATA vecConstants<>+3480(SB)/4, $0x00000003
+DATA vecConstants<>+3484(SB)/4, $0x00000007
+DATA vecConstants<>+3488(SB)/4, $0x00000000
+DATA vecConstants<>+3492(SB)/4, $0x00000010
+DATA vecConstants<>+3496(SB)/4, $0x00000001
+DATA vecConstants<>+3500(SB)/4, $0x00000011
+DATA vecConstants<>+3504(SB)/4, $0x00000002
+DATA vecConstants<>+3508(SB)/4, $0x00000012
+DATA vecConstants<>+3512(SB)/4, $0x00000003
+DATA vecConstants<>+3516(SB)/4, $0x00000013
+DATA vecConstants<>+3520(SB)/4, $0x00000004
+DATA vecConstants<>+3524(SB)/4, $0x00000014
+DATA vecConstants<>+3528(SB)/4, $0x00000005
+DATA vecConstants<>+3532(SB)/4, $0x00000015
+DATA vecConstants<>+3536(SB)/4, $0x00000006
+DATA vecConstants<>+3540(SB)/4, $0x00000016
+DATA vecConstants<>+3544(SB)/4, $0x00000007
+DATA vecConstants<>+3548(SB)/4, $0x00000017
+DATA vecConstants<>+3552(SB)/4, $0x00000008
+DATA vecConstants<>+3556(SB)/4, $0x00000018
+DATA vecConstants<>+3560(SB)/4, $0x00000009
+DATA vecConstants<>+3564(SB)/4, $0x00000019
+DATA vecConstants<>+3568(SB)/4, $0x0000000a
+DATA vecConstants<>+3572(SB)/4, $0x0000001a
+DATA vecConstants<>+3576(SB)/4, $0x0000000b
+DATA vecConstants<>+3580(SB)/4, $0x0000001b
+DATA vecConstants<>+3584(SB)/4, $0x0000000c
+DATA vecConstants<>+3588(SB)/4, $0x0000001c
+DATA vecConstants<>+3592(SB)/4, $0x0000000d
+DATA vecConstants<>+3596(SB)/4, $0x0000001d
+DATA vecConstants<>+3600(SB)/4, $0x0000000e
+DATA vecConstants<>+3604(SB)/4, $0x0000001e
+DATA vecConstants<>+3608(SB)/4, $0x0000000f
+DATA vecConstants<>+3612(SB)/4, $0x0000001f
+DATA vecConstants<>+3616(SB)/4, $0x00000000
+DATA vecConstants<>+3620(SB)/4, $0x00000002
+DATA vecConstants<>+3624(SB)/4, $0x00000004
+DATA vecConstants<>+3628(SB)/4, $0x00000006
+DATA vecConstants<>+3632(SB)/4, $0x00000008
+DATA vecConstants<>+3636(SB)/4, $0x0000000a
+DATA vecConstants<>+3640(SB)/4, $0x0000000c
+DATA vecConstants<>+3644(SB)/4, $0x0000000e
+DATA vecConstants<>+3648(SB)/4, $0x00000010
+DATA vecConstants<>+3652(SB)/4, $0x00000012
+DATA vecConstants<>+3656(SB)/4, $0x00000014
+DATA vecConstants<>+3660(SB)/4, $0x00000016
+DATA vecConstants<>+3664(SB)/4, $0x00000018
+DATA vecConstants<>+3668(SB)/4, $0x0000001a
+DATA vecConstants<>+3672(SB)/4, $0x0000001c
+DATA vecConstants<>+3676(SB)/4, $0x0000001e
+DATA vecConstants<>+3680(SB)/4, $0x00000001
+DATA vecConstants<>+3684(SB)/4, $0x00000003
+DATA vecConstants<>+3688(SB)/4, $0x00000005
+DATA vecConstants<>+3692(SB)/4, $0x00000007
+DATA vecConstants<>+3696(SB)/4, $0x00000009
+DATA vecConstants<>+3700(SB)/4, $0x0000000b
+DATA vecConstants<>+3704(SB)/4, $0x0000000d
+DATA vecConstants<>+3708(SB)/4, $0x0000000f
+DATA vecConstants<>+3712(SB)/4, $0x00000011
+DATA vecConstants<>+3716(SB)/4, $0x00000013
+DATA vecConstants<>+3720(SB)/4, $0x00000015
+DATA vecConstants<>+3724(SB)/4, $0x00000017
+DATA vecConstants<>+3728(SB)/4, $0x00000019
+DATA vecConstants<>+3732(SB)/4, $0x0000001b
+DATA vecConstants<>+3736(SB)/4, $0x0000001d
+DATA vecConstants<>+3740(SB)/4, $0x0000001f
+DATA vecConstants<>+3744(SB)/4, $0x00000000
+DATA vecConstants<>+3748(SB)/4, $0x00000010
+DATA vecConstants<>+3752(SB)/4, $0x00000002
+DATA vecConstants<>+3756(SB)/4, $0x00000001
+DATA vecConstants<>+3760(SB)/4, $0x00000011
+DATA vecConstants<>+3764(SB)/4, $0x00000005
+DATA vecConstants<>+3768(SB)/4, $0x00000002
+DATA vecConstants<>+3772(SB)/4, $0x00000012
+DATA vecConstants<>+3776(SB)/4, $0x00000008
+DATA vecConstants<>+3780(SB)/4, $0x00000003
+DATA vecConstants<>+3784(SB)/4, $0x00000013
+DATA vecConstants<>+3788(SB)/4, $0x0000000b
+DATA vecConstants<>+3792(SB)/4, $0x00000004
+DATA vecConstants<>+3796(SB)/4, $0x00000014
+DATA vecConstants<>+3800(SB)/4, $0x0000000e
+DATA vecConstants<>+3804(SB)/4, $0x00000005
+DATA vecConstants<>+3808(SB)/4, $0x00000000
+DATA vecConstants<>+3812(SB)/4, $0x00000001
+DATA vecConstants<>+3816(SB)/4, $0x00000010
+DATA vecConstants<>+3820(SB)/4, $0x00000003
+DATA vecConstants<>+3824(SB)/4, $0x00000004
+DATA vecConstants<>+3828(SB)/4, $0x00000011
+DATA vecConstants<>+3832(SB)/4, $0x00000006
+DATA vecConstants<>+3836(SB)/4, $0x00000007
+DATA vecConstants<>+3840(SB)/4, $0x00000012
+DATA vecConstants<>+3844(SB)/4, $0x00000009
+DATA vecConstants<>+3848(SB)/4, $0x0000000a
+DATA vecConstants<>+3852(SB)/4, $0x00000013
+DATA vecConstants<>+3856(SB)/4, $0x0000000c
+DATA vecConstants<>+3860(SB)/4, $0x0000000d
+DATA vecConstants<>+3864(SB)/4, $0x00000014
+DATA vecConstants<>+3868(SB)/4, $0x0000000f
+DATA vecConstants<>+3872(SB)/4, $0x00000015
+DATA vecConstants<>+3876(SB)/4, $0x00000001
+DATA vecConstants<>+3880(SB)/4, $0x00000006
+DATA vecConstants<>+3884(SB)/4, $0x00000016
+DATA vecConstants<>+3888(SB)/4, $0x00000004
+DATA vecConstants<>+3892(SB)/4, $0x00000007
+DATA vecConstants<>+3896(SB)/4, $0x00000017
+DATA vecConstants<>+3900(SB)/4, $0x00000007
+DATA vecConstants<>+3904(SB)/4, $0x00000008
+DATA vecConstants<>+3908(SB)/4, $0x00000018
+DATA vecConstants<>+3912(SB)/4, $0x0000000a
+DATA vecConstants<>+3916(SB)/4, $0x00000009
+DATA vecConstants<>+3920(SB)/4, $0x00000019
+DATA vecConstants<>+3924(SB)/4, $0x0000000d
+DATA vecConstants<>+3928(SB)/4, $0x0000000a
+DATA vecConstants<>+3932(SB)/4, $0x0000001a
+DATA vecConstants<>+3936(SB)/4, $0x00000000
+DATA vecConstants<>+3940(SB)/4, $0x00000015
+DATA vecConstants<>+3944(SB)/4, $0x00000002
+DATA vecConstants<>+3948(SB)/4, $0x00000003
+DATA vecConstants<>+3952(SB)/4, $0x00000016
+DATA vecConstants<>+3956(SB)/4, $0x00000005
+DATA vecConstants<>+3960(SB)/4, $0x00000006
+DATA vecConstants<>+3964(SB)/4, $0x00000017
+DATA vecConstants<>+3968(SB)/4, $0x00000008
+DATA vecConstants<>+3972(SB)/4, $0x00000009
+DATA vecConstants<>+3976(SB)/4, $0x00000018
+DATA vecConstants<>+3980(SB)/4, $0x0000000b
+DATA vecConstants<>+3984(SB)/4, $0x0000000c
+DATA vecConstants<>+3988(SB)/4, $0x00000019
+DATA vecConstants<>+3992(SB)/4, $0x0000000e
+DATA vecConstants<>+3996(SB)/4, $0x0000000f
+DATA vecConstants<>+4000(SB)/4, $0x00000000
+DATA vecConstants<>+4004(SB)/4, $0x0000000b
+DATA vecConstants<>+4008(SB)/4, $0x0000001b
+DATA vecConstants<>+4012(SB)/4, $0x00000003
+DATA vecConstants<>+4016(SB)/4, $0x0000000c
+DATA vecConstants<>+4020(SB)/4, $0x0000001c
+DATA vecConstants<>+4024(SB)/4, $0x00000006
+DATA vecConstants<>+4028(SB)/4, $0x0000000d
+DATA vecConstants<>+4032(SB)/4, $0x0000001d
+DATA vecConstants<>+4036(SB)/4, $0x00000009
+DATA vecConstants<>+4040(SB)/4, $0x0000000e
+DATA vecConstants<>+4044(SB)/4, $0x0000001e
+DATA vecConstants<>+4048(SB)/4, $0x0000000c
+DATA vecConstants<>+4052(SB)/4, $0x0000000f
+DATA vecConstants<>+4056(SB)/4, $0x0000001f
+DATA vecConstants<>+4060(SB)/4, $0x0000000f
+DATA vecConstants<>+4064(SB)/4, $0x0000001a
+DATA vecConstants<>+4068(SB)/4, $0x00000001
+DATA vecConstants<>+4072(SB)/4, $0x00000002
+DATA vecConstants<>+4076(SB)/4, $0x0000001b
+DATA vecConstants<>+4080(SB)/4, $0x00000004
+DATA vecConstants<>+4084(SB)/4, $0x00000005
+DATA vecConstants<>+4088(SB)/4, $0x0000001c
+DATA vecConstants<>+4092(SB)/4, $0x00000007
+DATA vecConstants<>+4096(SB)/4, $0x00000008
+DATA vecConstants<>+4100(SB)/4, $0x0000001d
+DATA vecConstants<>+4104(SB)/4, $0x0000000a
+DATA vecConstants<>+4108(SB)/4, $0x0000000b
+DATA vecConstants<>+4112(SB)/4, $0x0000001e
+DATA vecConstants<>+4116(SB)/4, $0x0000000d
+DATA vecConstants<>+4120(SB)/4, $0x0000000e
+DATA vecConstants<>+4124(SB)/4, $0x0000001f
+DATA vecConstants<>+4128(SB)/4, $0x00000000
+DATA vecConstants<>+4132(SB)/4, $0x00000003
+DATA vecConstants<>+4136(SB)/4, $0x00000006
+DATA vecConstants<>+4140(SB)/4, $0x00000009
+DATA vecConstants<>+4144(SB)/4, $0x0000000c
+DATA vecConstants<>+4148(SB)/4, $0x0000000f
+DATA vecConstants<>+4152(SB)/4, $0x00000012
+DATA vecConstants<>+4156(SB)/4, $0x00000015
+DATA vecConstants<>+4160(SB)/4, $0x00000018
+DATA vecConstants<>+4164(SB)/4, $0x0000001b
+DATA vecConstants<>+4168(SB)/4, $0x0000001e
+DATA vecConstants<>+4172(SB)/4, $0x0000000b
+DATA vecConstants<>+4176(SB)/4, $0x0000000c
+DATA vecConstants<>+4180(SB)/4, $0x0000000d
+DATA vecConstants<>+4184(SB)/4, $0x0000000e
+DATA vecConstants<>+4188(SB)/4, $0x0000000f
+DATA vecConstants<>+4192(SB)/4, $0x00000000
+DATA vecConstants<>+4196(SB)/4, $0x00000001
+DATA vecConstants<>+4200(SB)/4, $0x00000002
+DATA vecConstants<>+4204(SB)/4, $0x00000003
+DATA vecConstants<>+4208(SB)/4, $0x00000004
+DATA vecConstants<>+4212(SB)/4, $0x00000005
+DATA vecConstants<>+4216(SB)/4, $0x00000006
+DATA vecConstants<>+4220(SB)/4, $0x00000007
+DATA vecConstants<>+4224(SB)/4, $0x00000008
+DATA vecConstants<>+4228(SB)/4, $0x00000009
+DATA vecConstants<>+4232(SB)/4, $0x0000000a
+DATA vecConstants<>+4236(SB)/4, $0x00000011
+DATA vecConstants<>+4240(SB)/4, $0x00000014
+DATA vecConstants<>+4244(SB)/4, $0x00000017
+DATA vecConstants<>+4248(SB)/4, $0x0000001a
+DATA vecConstants<>+4252(SB)/4, $0x0000001d
+DATA vecConstants<>+4256(SB)/4, $0x00000001
+DATA vecConstants<>+4260(SB)/4, $0x00000004
+DATA vecConstants<>+4264(SB)/4, $0x00000007
+DATA vecConstants<>+4268(SB)/4, $0x0000000a
+DATA vecConstants<>+4272(SB)/4, $0x0000000d
+DATA vecConstants<>+4276(SB)/4, $0x00000010
+DATA vecConstants<>+4280(SB)/4, $0x00000013
+DATA vecConstants<>+4284(SB)/4, $0x00000016
+DATA vecConstants<>+4288(SB)/4, $0x00000019
+DATA vecConstants<>+4292(SB)/4, $0x0000001c
+DATA vecConstants<>+4296(SB)/4, $0x0000001f
+DATA vecConstants<>+4300(SB)/4, $0x0000000b
+DATA vecConstants<>+4304(SB)/4, $0x0000000c
+DATA vecConstants<>+4308(SB)/4, $0x0000000d
+DATA vecConstants<>+4312(SB)/4, $0x0000000e
+DATA vecConstants<>+4316(SB)/4, $0x0000000f
+DATA vecConstants<>+4320(SB)/4, $0x00000000
+DATA vecConstants<>+4324(SB)/4, $0x00000001
+DATA vecConstants<>+4328(SB)/4, $0x00000002
+DATA vecConstants<>+4332(SB)/4, $0x00000003
+DATA vecConstants<>+4336(SB)/4, $0x00000004
+DATA vecConstants<>+4340(SB)/4, $0x00000005
+DATA vecConstants<>+4344(SB)/4, $0x00000006
+DATA vecConstants<>+4348(SB)/4, $0x00000007
+DATA vecConstants<>+4352(SB)/4, $0x00000008
+DATA vecConstants<>+4356(SB)/4, $0x00000009
+DATA vecConstants<>+4360(SB)/4, $0x0000000a
+DATA vecConstants<>+4364(SB)/4, $0x00000012
+DATA vecConstants<>+4368(SB)/4, $0x00000015
+DATA vecConstants<>+4372(SB)/4, $0x00000018
+DATA vecConstants<>+4376(SB)/4, $0x0000001b
+DATA vecConstants<>+4380(SB)/4, $0x0000001e
+DATA vecConstants<>+4384(SB)/4, $0x00000002
+DATA vecConstants<>+4388(SB)/4, $0x00000005
+DATA vecConstants<>+4392(SB)/4, $0x00000008
+DATA vecConstants<>+4396(SB)/4, $0x0000000b
+DATA vecConstants<>+4400(SB)/4, $0x0000000e
+DATA vecConstants<>+4404(SB)/4, $0x00000011
+DATA vecConstants<>+4408(SB)/4, $0x00000014
+DATA vecConstants<>+4412(SB)/4, $0x00000017
+DATA vecConstants<>+4416(SB)/4, $0x0000001a
+DATA vecConstants<>+4420(SB)/4, $0x0000001d
+DATA vecConstants<>+4424(SB)/4, $0x0000000a
+DATA vecConstants<>+4428(SB)/4, $0x0000000b
+DATA vecConstants<>+4432(SB)/4, $0x0000000c
+DATA vecConstants<>+4436(SB)/4, $0x0000000d
+DATA vecConstants<>+4440(SB)/4, $0x0000000e
+DATA vecConstants<>+4444(SB)/4, $0x0000000f
+DATA vecConstants<>+4448(SB)/4, $0x00000000
+DATA vecConstants<>+4452(SB)/4, $0x00000001
+DATA vecConstants<>+4456(SB)/4, $0x00000002
+DATA vecConstants<>+4460(SB)/4, $0x00000003
+DATA vecConstants<>+4464(SB)/4, $0x00000004
+DATA vecConstants<>+4468(SB)/4, $0x00000005
+DATA vecConstants<>+4472(SB)/4, $0x00000006
+DATA vecConstants<>+4476(SB)/4, $0x00000007
+DATA vecConstants<>+4480(SB)/4, $0x00000008
+DATA vecConstants<>+4484(SB)/4, $0x00000009
+DATA vecConstants<>+4488(SB)/4, $0x00000010
+DATA vecConstants<>+4492(SB)/4, $0x00000013
+DATA vecConstants<>+4496(SB)/4, $0x00000016
+DATA vecConstants<>+4500(SB)/4, $0x00000019
+DATA vecConstants<>+4504(SB)/4, $0x0000001c
+DATA vecConstants<>+4508(SB)/4, $0x0000001f
+DATA vecConstants<>+4512(SB)/4, $0x00000000
+DATA vecConstants<>+4516(SB)/4, $0x00000010
+DATA vecConstants<>+4520(SB)/4, $0x00000002
+DATA vecConstants<>+4524(SB)/4, $0x00000003
+DATA vecConstants<>+4528(SB)/4, $0x00000001
+DATA vecConstants<>+4532(SB)/4, $0x00000011
+DATA vecConstants<>+4536(SB)/4, $0x00000006
+DATA vecConstants<>+4540(SB)/4, $0x00000007
+DATA vecConstants<>+4544(SB)/4, $0x00000002
+DATA vecConstants<>+4548(SB)/4, $0x00000012
+DATA vecConstants<>+4552(SB)/4, $0x0000000a
+DATA vecConstants<>+4556(SB)/4, $0x0000000b
+DATA vecConstants<>+4560(SB)/4, $0x00000003
+DATA vecConstants<>+4564(SB)/4, $0x00000013
+DATA vecConstants<>+4568(SB)/4, $0x0000000e
+DATA vecConstants<>+4572(SB)/4, $0x0000000f
+DATA vecConstants<>+4576(SB)/4, $0x00000000
+DATA vecConstants<>+4580(SB)/4, $0x00000001
+DATA vecConstants<>+4584(SB)/4, $0x00000010
+DATA vecConstants<>+4588(SB)/4, $0x00000003
+DATA vecConstants<>+4592(SB)/4, $0x00000004
+DATA vecConstants<>+4596(SB)/4, $0x00000005
+DATA vecConstants<>+4600(SB)/4, $0x00000011
+DATA vecConstants<>+4604(SB)/4, $0x00000007
+DATA vecConstants<>+4608(SB)/4, $0x00000008
+DATA vecConstants<>+4612(SB)/4, $0x00000009
+DATA vecConstants<>+4616(SB)/4, $0x00000012
+DATA vecConstants<>+4620(SB)/4, $0x0000000b
+DATA vecConstants<>+4624(SB)/4, $0x0000000c
+DATA vecConstants<>+4628(SB)/4, $0x0000000d
+DATA vecConstants<>+4632(SB)/4, $0x00000013
+DATA vecConstants<>+4636(SB)/4, $0x0000000f
+DATA vecConstants<>+4640(SB)/4, $0x00000000
+DATA vecConstants<>+4644(SB)/4, $0x00000001
+DATA vecConstants<>+4648(SB)/4, $0x00000002
+DATA vecConstants<>+4652(SB)/4, $0x00000010
+DATA vecConstants<>+4656(SB)/4, $0x00000004
+DATA vecConstants<>+4660(SB)/4, $0x00000005
+DATA vecConstants<>+4664(SB)/4, $0x00000006
+DATA vecConstants<>+4668(SB)/4, $0x00000011
+DATA vecConstants<>+4672(SB)/4, $0x00000008
+DATA vecConstants<>+4676(SB)/4, $0x00000009
+DATA vecConstants<>+4680(SB)/4, $0x0000000a
+DATA vecConstants<>+4684(SB)/4, $0x00000012
+DATA vecConstants<>+4688(SB)/4, $0x0000000c
+DATA vecConstants<>+4692(SB)/4, $0x0000000d
+DATA vecConstants<>+4696(SB)/4, $0x0000000e
+DATA vecConstants<>+4700(SB)/4, $0x00000013
+DATA vecConstants<>+4704(SB)/4, $0x00000004
+DATA vecConstants<>+4708(SB)/4, $0x00000014
+DATA vecConstants<>+4712(SB)/4, $0x00000002
+DATA vecConstants<>+4716(SB)/4, $0x00000003
+DATA vecConstants<>+4720(SB)/4, $0x00000005
+DATA vecConstants<>+4724(SB)/4, $0x00000015
+DATA vecConstants<>+4728(SB)/4, $0x00000006
+DATA vecConstants<>+4732(SB)/4, $0x00000007
+DATA vecConstants<>+4736(SB)/4, $0x00000006
+DATA vecConstants<>+4740(SB)/4, $0x00000016
+DATA vecConstants<>+4744(SB)/4, $0x0000000a
+DATA vecConstants<>+4748(SB)/4, $0x0000000b
+DATA vecConstants<>+4752(SB)/4, $0x00000007
+DATA vecConstants<>+4756(SB)/4, $0x00000017
+DATA vecConstants<>+4760(SB)/4, $0x0000000e
+DATA vecConstants<>+4764(SB)/4, $0x0000000f
+DATA vecConstants<>+4768(SB)/4, $0x00000000
+DATA vecConstants<>+4772(SB)/4, $0x00000001
+DATA vecConstants<>+4776(SB)/4, $0x00000014
+DATA vecConstants<>+4780(SB)/4, $0x00000003
+DATA vecConstants<>+4784(SB)/4, $0x00000004
+DATA vecConstants<>+4788(SB)/4, $0x00000005
+DATA vecConstants<>+4792(SB)/4, $0x00000015
+DATA vecConstants<>+4796(SB)/4, $0x00000007
+DATA vecConstants<>+4800(SB)/4, $0x00000008
+DATA vecConstants<>+4804(SB)/4, $0x00000009
+DATA vecConstants<>+4808(SB)/4, $0x00000016
+DATA vecConstants<>+4812(SB)/4, $0x0000000b
+DATA vecConstants<>+4816(SB)/4, $0x0000000c
+DATA vecConstants<>+4820(SB)/4, $0x0000000d
+DATA vecConstants<>+4824(SB)/4, $0x00000017
+DATA vecConstants<>+4828(SB)/4, $0x0000000f
+DATA vecConstants<>+4832(SB)/4, $0x00000000
+DATA vecConstants<>+4836(SB)/4, $0x00000001
+DATA vecConstants<>+4840(SB)/4, $0x00000002
+DATA vecConstants<>+4844(SB)/4, $0x00000014
+DATA vecConstants<>+4848(SB)/4, $0x00000004
+DATA vecConstants<>+4852(SB)/4, $0x00000005
+DATA vecConstants<>+4856(SB)/4, $0x00000006
+DATA vecConstants<>+4860(SB)/4, $0x00000015
+DATA vecConstants<>+4864(SB)/4, $0x00000008
+DATA vecConstants<>+4868(SB)/4, $0x00000009
+DATA vecConstants<>+4872(SB)/4, $0x0000000a
+DATA vecConstants<>+4876(SB)/4, $0x00000016
+DATA vecConstants<>+4880(SB)/4, $0x0000000c
+DATA vecConstants<>+4884(SB)/4, $0x0000000d
+DATA vecConstants<>+4888(SB)/4, $0x0000000e
+DATA vecConstants<>+4892(SB)/4, $0x00000017
+DATA vecConstants<>+4896(SB)/4, $0x00000008
+DATA vecConstants<>+4900(SB)/4, $0x00000018
+DATA vecConstants<>+4904(SB)/4, $0x00000002
+DATA vecConstants<>+4908(SB)/4, $0x00000003
+DATA vecConstants<>+4912(SB)/4, $0x00000009
+DATA vecConstants<>+4916(SB)/4, $0x00000019
+DATA vecConstants<>+4920(SB)/4, $0x00000006
+DATA vecConstants<>+4924(SB)/4, $0x00000007
+DATA vecConstants<>+4928(SB)/4, $0x0000000a
+DATA vecConstants<>+4932(SB)/4, $0x0000001a
+DATA vecConstants<>+4936(SB)/4, $0x0000000a
+DATA vecConstants<>+4940(SB)/4, $0x0000000b
+DATA vecConstants<>+4944(SB)/4, $0x0000000b
+DATA vecConstants<>+4948(SB)/4, $0x0000001b
+DATA vecConstants<>+4952(SB)/4, $0x0000000e
+DATA vecConstants<>+4956(SB)/4, $0x0000000f
+DATA vecConstants<>+4960(SB)/4, $0x00000000
+DATA vecConstants<>+4964(SB)/4, $0x00000001
+DATA vecConstants<>+4968(SB)/4, $0x00000018
+DATA vecConstants<>+4972(SB)/4, $0x00000003
+DATA vecConstants<>+4976(SB)/4, $0x00000004
+DATA vecConstants<>+4980(SB)/4, $0x00000005
+DATA vecConstants<>+4984(SB)/4, $0x00000019
+DATA vecConstants<>+4988(SB)/4, $0x00000007
+DATA vecConstants<>+4992(SB)/4, $0x00000008
+DATA vecConstants<>+4996(SB)/4, $0x00000009
+DATA vecConstants<>+5000(SB)/4, $0x0000001a
+DATA vecConstants<>+5004(SB)/4, $0x0000000b
+DATA vecConstants<>+5008(SB)/4, $0x0000000c
+DATA vecConstants<>+5012(SB)/4, $0x0000000d
+DATA vecConstants<>+5016(SB)/4, $0x0000001b
+DATA vecConstants<>+5020(SB)/4, $0x0000000f
+DATA vecConstants<>+5024(SB)/4, $0x00000000
+DATA vecConstants<>+5028(SB)/4, $0x00000001
+DATA vecConstants<>+5032(SB)/4, $0x00000002
+DATA vecConstants<>+5036(SB)/4, $0x00000018
+DATA vecConstants<>+5040(SB)/4, $0x00000004
+DATA vecConstants<>+5044(SB)/4, $0x00000005
+DATA vecConstants<>+5048(SB)/4, $0x00000006
+DATA vecConstants<>+5052(SB)/4, $0x00000019
+DATA vecConstants<>+5056(SB)/4, $0x00000008
+DATA vecConstants<>+5060(SB)/4, $0x00000009
+DATA vecConstants<>+5064(SB)/4, $0x0000000a
+DATA vecConstants<>+5068(SB)/4, $0x0000001a
+DATA vecConstants<>+5072(SB)/4, $0x0000000c
+DATA vecConstants<>+5076(SB)/4, $0x0000000d
+DATA vecConstants<>+5080(SB)/4, $0x0000000e
+DATA vecConstants<>+5084(SB)/4, $0x0000001b
+DATA vecConstants<>+5088(SB)/4, $0x0000000c
+DATA vecConstants<>+5092(SB)/4, $0x0000001c
+DATA vecConstants<>+5096(SB)/4, $0x00000002
+DATA vecConstants<>+5100(SB)/4, $0x00000003
+DATA vecConstants<>+5104(SB)/4, $0x0000000d
+DATA vecConstants<>+5108(SB)/4, $0x0000001d
+DATA vecConstants<>+5112(SB)/4, $0x00000006
+DATA vecConstants<>+5116(SB)/4, $0x00000007
+DATA vecConstants<>+5120(SB)/4, $0x0000000e
+DATA vecConstants<>+5124(SB)/4, $0x0000001e
+DATA vecConstants<>+5128(SB)/4, $0x0000000a
+DATA vecConstants<>+5132(SB)/4, $0x0000000b
+DATA vecConstants<>+5136(SB)/4, $0x0000000f
+DATA vecConstants<>+5140(SB)/4, $0x0000001f
+DATA vecConstants<>+5144(SB)/4, $0x0000000e
+DATA vecConstants<>+5148(SB)/4, $0x0000000f
+DATA vecConstants<>+5152(SB)/4, $0x00000000
+DATA vecConstants<>+5156(SB)/4, $0x00000001
+DATA vecConstants<>+5160(SB)/4, $0x0000001c
+DATA vecConstants<>+5164(SB)/4, $0x00000003
+DATA vecConstants<>+5168(SB)/4, $0x00000004
+DATA vecConstants<>+5172(SB)/4, $0x00000005
+DATA vecConstants<>+5176(SB)/4, $0x0000001d
+DATA vecConstants<>+5180(SB)/4, $0x00000007
+DATA vecConstants<>+5184(SB)/4, $0x00000008
+DATA vecConstants<>+5188(SB)/4, $0x00000009
+DATA vecConstants<>+5192(SB)/4, $0x0000001e
+DATA vecConstants<>+5196(SB)/4, $0x0000000b
+DATA vecConstants<>+5200(SB)/4, $0x0000000c
+DATA vecConstants<>+5204(SB)/4, $0x0000000d
+DATA vecConstants<>+5208(SB)/4, $0x0000001f
+DATA vecConstants<>+5212(SB)/4, $0x0000000f
+DATA vecConstants<>+5216(SB)/4, $0x00000000
+DATA vecConstants<>+5220(SB)/4, $0x00000001
+DATA vecConstants<>+5224(SB)/4, $0x00000002
+DATA vecConstants<>+5228(SB)/4, $0x0000001c
+DATA vecConstants<>+5232(SB)/4, $0x00000004
+DATA vecConstants<>+5236(SB)/4, $0x00000005
+DATA vecConstants<>+5240(SB)/4, $0x00000006
+DATA vecConstants<>+5244(SB)/4, $0x0000001d
+DATA vecConstants<>+5248(SB)/4, $0x00000008
+DATA vecConstants<>+5252(SB)/4, $0x00000009
+DATA vecConstants<>+5256(SB)/4, $0x0000000a
+DATA vecConstants<>+5260(SB)/4, $0x0000001e
+DATA vecConstants<>+5264(SB)/4, $0x0000000c
+DATA vecConstants<>+5268(SB)/4, $0x0000000d
+DATA vecConstants<>+5272(SB)/4, $0x0000000e
+DATA vecConstants<>+5276(SB)/4, $0x0000001f
+DATA vecConstants<>+5280(SB)/4, $0x00000000
+DATA vecConstants<>+5284(SB)/4, $0x00000004
+DATA vecConstants<>+5288(SB)/4, $0x00000008
+DATA vecConstants<>+5292(SB)/4, $0x0000000c
+DATA vecConstants<>+5296(SB)/4, $0x00000010
+DATA vecConstants<>+5300(SB)/4, $0x00000014
+DATA vecConstants<>+5304(SB)/4, $0x00000018
+DATA vecConstants<>+5308(SB)/4, $0x0000001c
+DATA vecConstants<>+5312(SB)/4, $0x00000008
+DATA vecConstants<>+5316(SB)/4, $0x00000009
+DATA vecConstants<>+5320(SB)/4, $0x0000000a
+DATA vecConstants<>+5324(SB)/4, $0x0000000b
+DATA vecConstants<>+5328(SB)/4, $0x0000000c
+DATA vecConstants<>+5332(SB)/4, $0x0000000d
+DATA vecConstants<>+5336(SB)/4, $0x0000000e
+DATA vecConstants<>+5340(SB)/4, $0x0000000f
+DATA vecConstants<>+5344(SB)/4, $0x00000000
+DATA vecConstants<>+5348(SB)/4, $0x00000001
+DATA vecConstants<>+5352(SB)/4, $0x00000002
+DATA vecConstants<>+5356(SB)/4, $0x00000003
+DATA vecConstants<>+5360(SB)/4, $0x00000004
+DATA vecConstants<>+5364(SB)/4, $0x00000005
+DATA vecConstants<>+5368(SB)/4, $0x00000006
+DATA vecConstants<>+5372(SB)/4, $0x00000007
+DATA vecConstants<>+5376(SB)/4, $0x00000010
+DATA vecConstants<>+5380(SB)/4, $0x00000014
+DATA vecConstants<>+5384(SB)/4, $0x00000018
+DATA vecConstants<>+5388(SB)/4, $0x0000001c
+DATA vecConstants<>+5392(SB)/4, $0x0000000c
+DATA vecConstants<>+5396(SB)/4, $0x0000000d
+DATA vecConstants<>+5400(SB)/4, $0x0000000e
+DATA vecConstants<>+5404(SB)/4, $0x0000000f
+DATA vecConstants<>+5408(SB)/4, $0x00000000
+DATA vecConstants<>+5412(SB)/4, $0x00000001
+DATA vecConstants<>+5416(SB)/4, $0x00000002
+DATA vecConstants<>+5420(SB)/4, $0x00000003
+DATA vecConstants<>+5424(SB)/4, $0x00000004
+DATA vecConstants<>+5428(SB)/4, $0x00000005
+DATA vecConstants<>+5432(SB)/4, $0x00000006
+DATA vecConstants<>+5436(SB)/4, $0x00000007
+DATA vecConstants<>+5440(SB)/4, $0x00000008
+DATA vecConstants<>+5444(SB)/4, $0x00000009
+DATA vecConstants<>+5448(SB)/4, $0x0000000a
+DATA vecConstants<>+5452(SB)/4, $0x0000000b
+DATA vecConstants<>+5456(SB)/4, $0x00000010
+DATA vecConstants<>+5460(SB)/4, $0x00000014
+DATA vecConstants<>+5464(SB)/4, $0x00000018
+DATA vecConstants<>+5468(SB)/4, $0x0000001c
+DATA vecConstants<>+5472(SB)/4, $0x00000001
+DATA vecConstants<>+5476(SB)/4, $0x00000005
+DATA vecConstants<>+5480(SB)/4, $0x00000009
+DATA vecConstants<>+5484(SB)/4, $0x0000000d
+DATA vecConstants<>+5488(SB)/4, $0x00000011
+DATA vecConstants<>+5492(SB)/4, $0x00000015
+DATA vecConstants<>+5496(SB)/4, $0x00000019
+DATA vecConstants<>+5500(SB)/4, $0x0000001d
+DATA vecConstants<>+5504(SB)/4, $0x00000008
+DATA vecConstants<>+5508(SB)/4, $0x00000009
+DATA vecConstants<>+5512(SB)/4, $0x0000000a
+DATA vecConstants<>+5516(SB)/4, $0x0000000b
+DATA vecConstants<>+5520(SB)/4, $0x0000000c
+DATA vecConstants<>+5524(SB)/4, $0x0000000d
+DATA vecConstants<>+5528(SB)/4, $0x0000000e
+DATA vecConstants<>+5532(SB)/4, $0x0000000f
+DATA vecConstants<>+5536(SB)/4, $0x00000000
+DATA vecConstants<>+5540(SB)/4, $0x00000001
+DATA vecConstants<>+5544(SB)/4, $0x00000002
+DATA vecConstants<>+5548(SB)/4, $0x00000003
+DATA vecConstants<>+5552(SB)/4, $0x00000004
+DATA vecConstants<>+5556(SB)/4, $0x00000005
+DATA vecConstants<>+5560(SB)/4, $0x00000006
+DATA vecConstants<>+5564(SB)/4, $0x00000007
+DATA vecConstants<>+5568(SB)/4, $0x00000011
+DATA vecConstants<>+5572(SB)/4, $0x00000015
+DATA vecConstants<>+5576(SB)/4, $0x00000019
+DATA vecConstants<>+5580(SB)/4, $0x0000001d
+DATA vecConstants<>+5584(SB)/4, $0x0000000c
+DATA vecConstants<>+5588(SB)/4, $0x0000000d
+DATA vecConstants<>+5592(SB)/4, $0x0000000e
+DATA vecConstants<>+5596(SB)/4, $0x0000000f
+DATA vecConstants<>+5600(SB)/4, $0x00000000
+DATA vecConstants<>+5604(SB)/4, $0x00000001
+DATA vecConstants<>+5608(SB)/4, $0x00000002
+DATA vecConstants<>+5612(SB)/4, $0x00000003
+DATA vecConstants<>+5616(SB)/4, $0x00000004
+DATA vecConstants<>+5620(SB)/4, $0x00000005
+DATA vecConstants<>+5624(SB)/4, $0x00000006
+DATA vecConstants<>+5628(SB)/4, $0x00000007
+DATA vecConstants<>+5632(SB)/4, $0x00000008
+DATA vecConstants<>+5636(SB)/4, $0x00000009
+DATA vecConstants<>+5640(SB)/4, $0x0000000a
+DATA vecConstants<>+5644(SB)/4, $0x0000000b
+DATA vecConstants<>+5648(SB)/4, $0x00000011
+DATA vecConstants<>+5652(SB)/4, $0x00000015
+DATA vecConstants<>+5656(SB)/4, $0x00000019
+DATA vecConstants<>+5660(SB)/4, $0x0000001d
+DATA vecConstants<>+5664(SB)/4, $0x00000002
+DATA vecConstants<>+5668(SB)/4, $0x00000006
+DATA vecConstants<>+5672(SB)/4, $0x0000000a
+DATA vecConstants<>+5676(SB)/4, $0x0000000e
+DATA vecConstants<>+5680(SB)/4, $0x00000012
+DATA vecConstants<>+5684(SB)/4, $0x00000016
+DATA vecConstants<>+5688(SB)/4, $0x0000001a
+DATA vecConstants<>+5692(SB)/4, $0x0000001e
+DATA vecConstants<>+5696(SB)/4, $0x00000008
+DATA vecConstants<>+5700(SB)/4, $0x00000009
+DATA vecConstants<>+5704(SB)/4, $0x0000000a
+DATA vecConstants<>+5708(SB)/4, $0x0000000b
+DATA vecConstants<>+5712(SB)/4, $0x0000000c
+DATA vecConstants<>+5716(SB)/4, $0x0000000d
+DATA vecConstants<>+5720(SB)/4, $0x0000000e
+DATA vecConstants<>+5724(SB)/4, $0x0000000f
+DATA vecConstants<>+5728(SB)/4, $0x00000000
+DATA vecConstants<>+5732(SB)/4, $0x00000001
+DATA vecConstants<>+5736(SB)/4, $0x00000002
+DATA vecConstants<>+5740(SB)/4, $0x00000003
+DATA vecConstants<>+5744(SB)/4, $0x00000004
+DATA vecConstants<>+5748(SB)/4, $0x00000005
+DATA vecConstants<>+5752(SB)/4, $0x00000006
+DATA vecConstants<>+5756(SB)/4, $0x00000007
+DATA vecConstants<>+5760(SB)/4, $0x00000012
+DATA vecConstants<>+5764(SB)/4, $0x00000016
+DATA vecConstants<>+5768(SB)/4, $0x0000001a
+DATA vecConstants<>+5772(SB)/4, $0x0000001e
+DATA vecConstants<>+5776(SB)/4, $0x0000000c
+DATA vecConstants<>+5780(SB)/4, $0x0000000d
+DATA vecConstants<>+5784(SB)/4, $0x0000000e
+DATA vecConstants<>+5788(SB)/4, $0x0000000f
+DATA vecConstants<>+5792(SB)/4, $0x00000000
+DATA vecConstants<>+5796(SB)/4, $0x00000001
+DATA vecConstants<>+5800(SB)/4, $0x00000002
+DATA vecConstants<>+5804(SB)/4, $0x00000003
+DATA vecConstants<>+5808(SB)/4, $0x00000004
+DATA vecConstants<>+5812(SB)/4, $0x00000005
+DATA vecConstants<>+5816(SB)/4, $0x00000006
+DATA vecConstants<>+5820(SB)/4, $0x00000007
+DATA vecConstants<>+5824(SB)/4, $0x00000008
+DATA vecConstants<>+5828(SB)/4, $0x00000009
+DATA vecConstants<>+5832(SB)/4, $0x0000000a
+DATA vecConstants<>+5836(SB)/4, $0x0000000b
+DATA vecConstants<>+5840(SB)/4, $0x00000012
+DATA vecConstants<>+5844(SB)/4, $0x00000016
+DATA vecConstants<>+5848(SB)/4, $0x0000001a
+DATA vecConstants<>+5852(SB)/4, $0x0000001e
+DATA vecConstants<>+5856(SB)/4, $0x00000003
+DATA vecConstants<>+5860(SB)/4, $0x00000007
+DATA vecConstants<>+5864(SB)/4, $0x0000000b
+DATA vecConstants<>+5868(SB)/4, $0x0000000f
+DATA vecConstants<>+5872(SB)/4, $0x00000013
+DATA vecConstants<>+5876(SB)/4, $0x00000017
+DATA vecConstants<>+5880(SB)/4, $0x0000001b
+DATA vecConstants<>+5884(SB)/4, $0x0000001f
+DATA vecConstants<>+5888(SB)/4, $0x00000008
+DATA vecConstants<>+5892(SB)/4, $0x00000009
+DATA vecConstants<>+5896(SB)/4, $0x0000000a
+DATA vecConstants<>+5900(SB)/4, $0x0000000b
+DATA vecConstants<>+5904(SB)/4, $0x0000000c
+DATA vecConstants<>+5908(SB)/4, $0x0000000d
+DATA vecConstants<>+5912(SB)/4, $0x0000000e
+DATA vecConstants<>+5916(SB)/4, $0x0000000f
+DATA vecConstants<>+5920(SB)/4, $0x00000000
+DATA vecConstants<>+5924(SB)/4, $0x00000001
+DATA vecConstants<>+5928(SB)/4, $0x00000002
+DATA vecConstants<>+5932(SB)/4, $0x00000003
+DATA vecConstants<>+5936(SB)/4, $0x00000004
+DATA vecConstants<>+5940(SB)/4, $0x00000005
+DATA vecConstants<>+5944(SB)/4, $0x00000006
+DATA vecConstants<>+5948(SB)/4, $0x00000007
+DATA vecConstants<>+5952(SB)/4, $0x00000013
+DATA vecConstants<>+5956(SB)/4, $0x00000017
+DATA vecConstants<>+5960(SB)/4, $0x0000001b
+DATA vecConstants<>+5964(SB)/4, $0x0000001f
+DATA vecConstants<>+5968(SB)/4, $0x0000000c
+DATA vecConstants<>+5972(SB)/4, $0x0000000d
+DATA vecConstants<>+5976(SB)/4, $0x0000000e
+DATA vecConstants<>+5980(SB)/4, $0x0000000f
+DATA vecConstants<>+5984(SB)/4, $0x00000000
+DATA vecConstants<>+5988(SB)/4, $0x00000001
+DATA vecConstants<>+5992(SB)/4, $0x00000002
+DATA vecConstants<>+5996(SB)/4, $0x00000003
+DATA vecConstants<>+6000(SB)/4, $0x00000004
+DATA vecConstants<>+6004(SB)/4, $0x00000005
+DATA vecConstants<>+6008(SB)/4, $0x00000006
+DATA vecConstants<>+6012(SB)/4, $0x00000007
+DATA vecConstants<>+6016(SB)/4, $0x00000008
+DATA vecConstants<>+6020(SB)/4, $0x00000009
+DATA vecConstants<>+6024(SB)/4, $0x0000000a
+DATA vecConstants<>+6028(SB)/4, $0x0000000b
+DATA vecConstants<>+6032(SB)/4, $0x00000013
+DATA vecConstants<>+6036(SB)/4, $0x00000017
+DATA vecConstants<>+6040(SB)/4, $0x0000001b
+DATA vecConstants<>+6044(SB)/4, $0x0000001f
+GLOBL vecConstants<>(SB), RODATA|NOPTR, $6048
 
 // func mapClipToAVX2(dst *float32, src *float32, n int, a float32, b float32)
 // Requires: AVX
@@ -5272,28 +6376,447 @@ out:
 	VZEROUPPER
 	RET
 
-// func interleaveAVX2(dst *uint32, a *uint32, b *uint32, n int)
-// Requires: AVX
-TEXT ·interleaveAVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ n+24(FP), BX
+// func weave2AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·weave2AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000008, DX
+	TESTQ SI, SI
+	JLE   end
 
-loop:
-	VMOVUPS    (CX), Y0
-	VMOVUPS    (DX), Y1
-	VUNPCKLPS  Y1, Y0, Y2
-	VUNPCKHPS  Y1, Y0, Y0
-	VPERM2F128 $0x20, Y0, Y2, Y1
-	VPERM2F128 $0x31, Y0, Y2, Y0
-	VMOVUPS    Y1, (AX)
-	VMOVUPS    Y0, 32(AX)
-	ADDQ       $0x00000020, CX
-	ADDQ       $0x00000020, DX
-	ADDQ       $0x00000040, AX
-	SUBQ       $0x00000008, BX
-	JNZ        loop
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ     (CX)(R9*4), R11
+	IMUL3Q   $0x00000008, R9, R10
+	ADDQ     AX, R10
+	VMOVUPS  (R11), Y0
+	VMOVUPS  (R11)(BX*1), Y1
+	VMOVUPS  vecConstants<>+1632(SB), Y2
+	VPERMPS  Y0, Y2, Y2
+	VMOVUPS  vecConstants<>+1664(SB), Y3
+	VPERMPS  Y1, Y3, Y3
+	VBLENDPS $0xaa, Y3, Y2, Y2
+	VMOVUPS  Y2, (R10)
+	VMOVUPS  vecConstants<>+1696(SB), Y2
+	VPERMPS  Y0, Y2, Y0
+	VMOVUPS  vecConstants<>+1728(SB), Y2
+	VPERMPS  Y1, Y2, Y2
+	VBLENDPS $0xaa, Y2, Y0, Y0
+	VMOVUPS  Y0, 32(R10)
+	CMPQ     R9, DX
+	JGE      next
+	ADDQ     $0x00000008, R9
+	CMPQ     R9, DX
+	CMOVQGT  DX, R9
+	JMP      vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave2AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·unweave2AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000008, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ     (AX)(R9*4), R11
+	IMUL3Q   $0x00000008, R9, R10
+	ADDQ     CX, R10
+	VMOVUPS  (R10), Y0
+	VMOVUPS  32(R10), Y1
+	VMOVUPS  vecConstants<>+1760(SB), Y2
+	VPERMPS  Y0, Y2, Y2
+	VMOVUPS  vecConstants<>+1792(SB), Y3
+	VPERMPS  Y1, Y3, Y3
+	VBLENDPS $0xf0, Y3, Y2, Y2
+	VMOVUPS  Y2, (R11)
+	VMOVUPS  vecConstants<>+1824(SB), Y2
+	VPERMPS  Y0, Y2, Y0
+	VMOVUPS  vecConstants<>+1856(SB), Y2
+	VPERMPS  Y1, Y2, Y2
+	VBLENDPS $0xf0, Y2, Y0, Y0
+	VMOVUPS  Y0, (R11)(BX*1)
+	CMPQ     R9, DX
+	JGE      next
+	ADDQ     $0x00000008, R9
+	CMPQ     R9, DX
+	CMOVQGT  DX, R9
+	JMP      vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func weave3AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·weave3AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000008, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ     (CX)(R9*4), R11
+	IMUL3Q   $0x0000000c, R9, R10
+	ADDQ     AX, R10
+	VMOVUPS  (R11), Y0
+	VMOVUPS  (R11)(BX*1), Y1
+	VMOVUPS  (R11)(BX*2), Y2
+	VMOVUPS  vecConstants<>+1888(SB), Y3
+	VPERMPS  Y0, Y3, Y3
+	VMOVUPS  vecConstants<>+1920(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x92, Y4, Y3, Y3
+	VMOVUPS  vecConstants<>+1952(SB), Y4
+	VPERMPS  Y2, Y4, Y4
+	VBLENDPS $0x24, Y4, Y3, Y3
+	VMOVUPS  Y3, (R10)
+	VMOVUPS  vecConstants<>+1984(SB), Y3
+	VPERMPS  Y0, Y3, Y3
+	VMOVUPS  vecConstants<>+2016(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x24, Y4, Y3, Y3
+	VMOVUPS  vecConstants<>+2048(SB), Y4
+	VPERMPS  Y2, Y4, Y4
+	VBLENDPS $0x49, Y4, Y3, Y3
+	VMOVUPS  Y3, 32(R10)
+	VMOVUPS  vecConstants<>+2080(SB), Y3
+	VPERMPS  Y0, Y3, Y0
+	VMOVUPS  vecConstants<>+2112(SB), Y3
+	VPERMPS  Y1, Y3, Y3
+	VBLENDPS $0x49, Y3, Y0, Y0
+	VMOVUPS  vecConstants<>+2144(SB), Y1
+	VPERMPS  Y2, Y1, Y1
+	VBLENDPS $0x92, Y1, Y0, Y0
+	VMOVUPS  Y0, 64(R10)
+	CMPQ     R9, DX
+	JGE      next
+	ADDQ     $0x00000008, R9
+	CMPQ     R9, DX
+	CMOVQGT  DX, R9
+	JMP      vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave3AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·unweave3AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000008, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ     (AX)(R9*4), R11
+	IMUL3Q   $0x0000000c, R9, R10
+	ADDQ     CX, R10
+	VMOVUPS  (R10), Y0
+	VMOVUPS  32(R10), Y1
+	VMOVUPS  64(R10), Y2
+	VMOVUPS  vecConstants<>+2176(SB), Y3
+	VPERMPS  Y0, Y3, Y3
+	VMOVUPS  vecConstants<>+2208(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x38, Y4, Y3, Y3
+	VMOVUPS  vecConstants<>+2240(SB), Y4
+	VPERMPS  Y2, Y4, Y4
+	VBLENDPS $0xc0, Y4, Y3, Y3
+	VMOVUPS  Y3, (R11)
+	VMOVUPS  vecConstants<>+2272(SB), Y3
+	VPERMPS  Y0, Y3, Y3
+	VMOVUPS  vecConstants<>+2304(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x18, Y4, Y3, Y3
+	VMOVUPS  vecConstants<>+2336(SB), Y4
+	VPERMPS  Y2, Y4, Y4
+	VBLENDPS $0xe0, Y4, Y3, Y3
+	VMOVUPS  Y3, (R11)(BX*1)
+	VMOVUPS  vecConstants<>+2368(SB), Y3
+	VPERMPS  Y0, Y3, Y0
+	VMOVUPS  vecConstants<>+2400(SB), Y3
+	VPERMPS  Y1, Y3, Y3
+	VBLENDPS $0x1c, Y3, Y0, Y0
+	VMOVUPS  vecConstants<>+2432(SB), Y1
+	VPERMPS  Y2, Y1, Y1
+	VBLENDPS $0xe0, Y1, Y0, Y0
+	VMOVUPS  Y0, (R11)(BX*2)
+	CMPQ     R9, DX
+	JGE      next
+	ADDQ     $0x00000008, R9
+	CMPQ     R9, DX
+	CMOVQGT  DX, R9
+	JMP      vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func weave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·weave4AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), DI
+	MOVQ  stepD+40(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  stepS+48(FP), R9
+	SHLQ  $0x02, R9
+	SUBQ  $0x00000008, DX
+	TESTQ DI, DI
+	JLE   end
+
+row:
+	XORQ R10, R10
+
+vectors:
+	LEAQ     (CX)(R10*4), R12
+	IMUL3Q   $0x00000010, R10, R11
+	ADDQ     AX, R11
+	VMOVUPS  (R12), Y0
+	VMOVUPS  (R12)(BX*1), Y1
+	VMOVUPS  (R12)(BX*2), Y2
+	VMOVUPS  (R12)(SI*1), Y3
+	VMOVUPS  vecConstants<>+2464(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+2496(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x22, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2528(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x44, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2560(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0x88, Y5, Y4, Y4
+	VMOVUPS  Y4, (R11)
+	VMOVUPS  vecConstants<>+2592(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+2624(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x22, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2656(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x44, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2688(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0x88, Y5, Y4, Y4
+	VMOVUPS  Y4, 32(R11)
+	VMOVUPS  vecConstants<>+2720(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+2752(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x22, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2784(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x44, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+2816(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0x88, Y5, Y4, Y4
+	VMOVUPS  Y4, 64(R11)
+	VMOVUPS  vecConstants<>+2848(SB), Y4
+	VPERMPS  Y0, Y4, Y0
+	VMOVUPS  vecConstants<>+2880(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x22, Y4, Y0, Y0
+	VMOVUPS  vecConstants<>+2912(SB), Y1
+	VPERMPS  Y2, Y1, Y1
+	VBLENDPS $0x44, Y1, Y0, Y0
+	VMOVUPS  vecConstants<>+2944(SB), Y1
+	VPERMPS  Y3, Y1, Y1
+	VBLENDPS $0x88, Y1, Y0, Y0
+	VMOVUPS  Y0, 96(R11)
+	CMPQ     R10, DX
+	JGE      next
+	ADDQ     $0x00000008, R10
+	CMPQ     R10, DX
+	CMOVQGT  DX, R10
+	JMP      vectors
+
+next:
+	ADDQ R8, AX
+	ADDQ R9, CX
+	DECQ DI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX2, CMOV
+TEXT ·unweave4AVX2(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), DI
+	MOVQ  stepD+40(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  stepS+48(FP), R9
+	SHLQ  $0x02, R9
+	SUBQ  $0x00000008, DX
+	TESTQ DI, DI
+	JLE   end
+
+row:
+	XORQ R10, R10
+
+vectors:
+	LEAQ     (AX)(R10*4), R12
+	IMUL3Q   $0x00000010, R10, R11
+	ADDQ     CX, R11
+	VMOVUPS  (R11), Y0
+	VMOVUPS  32(R11), Y1
+	VMOVUPS  64(R11), Y2
+	VMOVUPS  96(R11), Y3
+	VMOVUPS  vecConstants<>+2976(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+3008(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x0c, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3040(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x30, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3072(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0xc0, Y5, Y4, Y4
+	VMOVUPS  Y4, (R12)
+	VMOVUPS  vecConstants<>+3104(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+3136(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x0c, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3168(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x30, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3200(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0xc0, Y5, Y4, Y4
+	VMOVUPS  Y4, (R12)(BX*1)
+	VMOVUPS  vecConstants<>+3232(SB), Y4
+	VPERMPS  Y0, Y4, Y4
+	VMOVUPS  vecConstants<>+3264(SB), Y5
+	VPERMPS  Y1, Y5, Y5
+	VBLENDPS $0x0c, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3296(SB), Y5
+	VPERMPS  Y2, Y5, Y5
+	VBLENDPS $0x30, Y5, Y4, Y4
+	VMOVUPS  vecConstants<>+3328(SB), Y5
+	VPERMPS  Y3, Y5, Y5
+	VBLENDPS $0xc0, Y5, Y4, Y4
+	VMOVUPS  Y4, (R12)(BX*2)
+	VMOVUPS  vecConstants<>+3360(SB), Y4
+	VPERMPS  Y0, Y4, Y0
+	VMOVUPS  vecConstants<>+3392(SB), Y4
+	VPERMPS  Y1, Y4, Y4
+	VBLENDPS $0x0c, Y4, Y0, Y0
+	VMOVUPS  vecConstants<>+3424(SB), Y1
+	VPERMPS  Y2, Y1, Y1
+	VBLENDPS $0x30, Y1, Y0, Y0
+	VMOVUPS  vecConstants<>+3456(SB), Y1
+	VPERMPS  Y3, Y1, Y1
+	VBLENDPS $0xc0, Y1, Y0, Y0
+	VMOVUPS  Y0, (R12)(SI*1)
+	CMPQ     R10, DX
+	JGE      next
+	ADDQ     $0x00000008, R10
+	CMPQ     R10, DX
+	CMOVQGT  DX, R10
+	JMP      vectors
+
+next:
+	ADDQ R8, AX
+	ADDQ R9, CX
+	DECQ DI
+	JNZ  row
+
+end:
 	VZEROUPPER
 	RET
 
@@ -10141,29 +11664,388 @@ out:
 	VZEROUPPER
 	RET
 
-// func interleaveAVX512(dst *uint32, a *uint32, b *uint32, n int)
-// Requires: AVX, AVX512F
-TEXT ·interleaveAVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ a+8(FP), CX
-	MOVQ b+16(FP), DX
-	MOVQ n+24(FP), BX
+// func weave2AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·weave2AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000010, DX
+	TESTQ SI, SI
+	JLE   end
 
-loop:
-	VMOVUPS    (CX), Z0
-	VMOVUPS    (DX), Z1
-	VUNPCKLPS  Z1, Z0, Z2
-	VUNPCKHPS  Z1, Z0, Z0
-	VSHUFF32X4 $0x44, Z0, Z2, Z1
-	VSHUFF32X4 $0xd8, Z1, Z1, Z1
-	VSHUFF32X4 $0xee, Z0, Z2, Z0
-	VSHUFF32X4 $0xd8, Z0, Z0, Z0
-	VMOVUPS    Z1, (AX)
-	VMOVUPS    Z0, 64(AX)
-	ADDQ       $0x00000040, CX
-	ADDQ       $0x00000040, DX
-	ADDQ       $0x00000080, AX
-	SUBQ       $0x00000010, BX
-	JNZ        loop
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ      (CX)(R9*4), R11
+	IMUL3Q    $0x00000008, R9, R10
+	ADDQ      AX, R10
+	VMOVUPS   (R11), Z0
+	VMOVUPS   (R11)(BX*1), Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   vecConstants<>+3488(SB), Z3
+	VPERMT2PS Z1, Z3, Z2
+	VMOVUPS   Z2, (R10)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+3552(SB), Z2
+	VPERMT2PS Z1, Z2, Z0
+	VMOVUPS   Z0, 64(R10)
+	CMPQ      R9, DX
+	JGE       next
+	ADDQ      $0x00000010, R9
+	CMPQ      R9, DX
+	CMOVQGT   DX, R9
+	JMP       vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave2AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·unweave2AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000010, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ      (AX)(R9*4), R11
+	IMUL3Q    $0x00000008, R9, R10
+	ADDQ      CX, R10
+	VMOVUPS   (R10), Z0
+	VMOVUPS   64(R10), Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   vecConstants<>+3616(SB), Z3
+	VPERMT2PS Z1, Z3, Z2
+	VMOVUPS   Z2, (R11)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+3680(SB), Z2
+	VPERMT2PS Z1, Z2, Z0
+	VMOVUPS   Z0, (R11)(BX*1)
+	CMPQ      R9, DX
+	JGE       next
+	ADDQ      $0x00000010, R9
+	CMPQ      R9, DX
+	CMOVQGT   DX, R9
+	JMP       vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func weave3AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·weave3AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000010, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ      (CX)(R9*4), R11
+	IMUL3Q    $0x0000000c, R9, R10
+	ADDQ      AX, R10
+	VMOVUPS   (R11), Z0
+	VMOVUPS   (R11)(BX*1), Z1
+	VMOVUPS   (R11)(BX*2), Z2
+	VMOVAPS   Z0, Z3
+	VMOVUPS   vecConstants<>+3744(SB), Z4
+	VPERMT2PS Z1, Z4, Z3
+	VMOVUPS   vecConstants<>+3808(SB), Z4
+	VPERMT2PS Z2, Z4, Z3
+	VMOVUPS   Z3, (R10)
+	VMOVAPS   Z0, Z3
+	VMOVUPS   vecConstants<>+3872(SB), Z4
+	VPERMT2PS Z1, Z4, Z3
+	VMOVUPS   vecConstants<>+3936(SB), Z4
+	VPERMT2PS Z2, Z4, Z3
+	VMOVUPS   Z3, 64(R10)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+4000(SB), Z3
+	VPERMT2PS Z1, Z3, Z0
+	VMOVUPS   vecConstants<>+4064(SB), Z1
+	VPERMT2PS Z2, Z1, Z0
+	VMOVUPS   Z0, 128(R10)
+	CMPQ      R9, DX
+	JGE       next
+	ADDQ      $0x00000010, R9
+	CMPQ      R9, DX
+	CMOVQGT   DX, R9
+	JMP       vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave3AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·unweave3AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), SI
+	MOVQ  stepD+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  stepS+48(FP), R8
+	SHLQ  $0x02, R8
+	SUBQ  $0x00000010, DX
+	TESTQ SI, SI
+	JLE   end
+
+row:
+	XORQ R9, R9
+
+vectors:
+	LEAQ      (AX)(R9*4), R11
+	IMUL3Q    $0x0000000c, R9, R10
+	ADDQ      CX, R10
+	VMOVUPS   (R10), Z0
+	VMOVUPS   64(R10), Z1
+	VMOVUPS   128(R10), Z2
+	VMOVAPS   Z0, Z3
+	VMOVUPS   vecConstants<>+4128(SB), Z4
+	VPERMT2PS Z1, Z4, Z3
+	VMOVUPS   vecConstants<>+4192(SB), Z4
+	VPERMT2PS Z2, Z4, Z3
+	VMOVUPS   Z3, (R11)
+	VMOVAPS   Z0, Z3
+	VMOVUPS   vecConstants<>+4256(SB), Z4
+	VPERMT2PS Z1, Z4, Z3
+	VMOVUPS   vecConstants<>+4320(SB), Z4
+	VPERMT2PS Z2, Z4, Z3
+	VMOVUPS   Z3, (R11)(BX*1)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+4384(SB), Z3
+	VPERMT2PS Z1, Z3, Z0
+	VMOVUPS   vecConstants<>+4448(SB), Z1
+	VPERMT2PS Z2, Z1, Z0
+	VMOVUPS   Z0, (R11)(BX*2)
+	CMPQ      R9, DX
+	JGE       next
+	ADDQ      $0x00000010, R9
+	CMPQ      R9, DX
+	CMOVQGT   DX, R9
+	JMP       vectors
+
+next:
+	ADDQ DI, AX
+	ADDQ R8, CX
+	DECQ SI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func weave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·weave4AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), DI
+	MOVQ  stepD+40(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  stepS+48(FP), R9
+	SHLQ  $0x02, R9
+	SUBQ  $0x00000010, DX
+	TESTQ DI, DI
+	JLE   end
+
+row:
+	XORQ R10, R10
+
+vectors:
+	LEAQ      (CX)(R10*4), R12
+	IMUL3Q    $0x00000010, R10, R11
+	ADDQ      AX, R11
+	VMOVUPS   (R12), Z0
+	VMOVUPS   (R12)(BX*1), Z1
+	VMOVUPS   (R12)(BX*2), Z2
+	VMOVUPS   (R12)(SI*1), Z3
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+4512(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+4576(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+4640(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, (R11)
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+4704(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+4768(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+4832(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, 64(R11)
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+4896(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+4960(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+5024(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, 128(R11)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+5088(SB), Z4
+	VPERMT2PS Z1, Z4, Z0
+	VMOVUPS   vecConstants<>+5152(SB), Z1
+	VPERMT2PS Z2, Z1, Z0
+	VMOVUPS   vecConstants<>+5216(SB), Z1
+	VPERMT2PS Z3, Z1, Z0
+	VMOVUPS   Z0, 192(R11)
+	CMPQ      R10, DX
+	JGE       next
+	ADDQ      $0x00000010, R10
+	CMPQ      R10, DX
+	CMOVQGT   DX, R10
+	JMP       vectors
+
+next:
+	ADDQ R8, AX
+	ADDQ R9, CX
+	DECQ DI
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func unweave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·unweave4AVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  n+16(FP), DX
+	MOVQ  stride+24(FP), BX
+	SHLQ  $0x02, BX
+	LEAQ  (BX)(BX*2), SI
+	MOVQ  count+32(FP), DI
+	MOVQ  stepD+40(FP), R8
+	SHLQ  $0x02, R8
+	MOVQ  stepS+48(FP), R9
+	SHLQ  $0x02, R9
+	SUBQ  $0x00000010, DX
+	TESTQ DI, DI
+	JLE   end
+
+row:
+	XORQ R10, R10
+
+vectors:
+	LEAQ      (AX)(R10*4), R12
+	IMUL3Q    $0x00000010, R10, R11
+	ADDQ      CX, R11
+	VMOVUPS   (R11), Z0
+	VMOVUPS   64(R11), Z1
+	VMOVUPS   128(R11), Z2
+	VMOVUPS   192(R11), Z3
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+5280(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+5344(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+5408(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, (R12)
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+5472(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+5536(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+5600(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, (R12)(BX*1)
+	VMOVAPS   Z0, Z4
+	VMOVUPS   vecConstants<>+5664(SB), Z5
+	VPERMT2PS Z1, Z5, Z4
+	VMOVUPS   vecConstants<>+5728(SB), Z5
+	VPERMT2PS Z2, Z5, Z4
+	VMOVUPS   vecConstants<>+5792(SB), Z5
+	VPERMT2PS Z3, Z5, Z4
+	VMOVUPS   Z4, (R12)(BX*2)
+	VMOVAPS   Z0, Z0
+	VMOVUPS   vecConstants<>+5856(SB), Z4
+	VPERMT2PS Z1, Z4, Z0
+	VMOVUPS   vecConstants<>+5920(SB), Z1
+	VPERMT2PS Z2, Z1, Z0
+	VMOVUPS   vecConstants<>+5984(SB), Z1
+	VPERMT2PS Z3, Z1, Z0
+	VMOVUPS   Z0, (R12)(SI*1)
+	CMPQ      R10, DX
+	JGE       next
+	ADDQ      $0x00000010, R10
+	CMPQ      R10, DX
+	CMOVQGT   DX, R10
+	JMP       vectors
+
+next:
+	ADDQ R8, AX
+	ADDQ R9, CX
+	DECQ DI
+	JNZ  row
+
+end:
 	VZEROUPPER
 	RET

@@ -30,6 +30,12 @@ func expSum(_ isa.Set, dst, src []float32, shift float32) float32 {
 
 func combine(_ isa.Set, dst, x, y []float32, a, b float32) { combineGeneric(dst, x, y, a, b) }
 
+func transposeTiles(_ isa.Set, dst, src []uint32, rows, cols, dstStride, srcStride, count, stepD, stepS int) {
+	for i := range count {
+		transposeGeneric(dst[i*stepD:], src[i*stepS:], rows, cols, dstStride, srcStride)
+	}
+}
+
 func transposeTile(_ isa.Set, dst, src []uint32, rows, cols, dstStride, srcStride int) {
 	transposeGeneric(dst, src, rows, cols, dstStride, srcStride)
 }

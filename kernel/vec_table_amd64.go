@@ -253,3 +253,39 @@ func reduceBlockAVX512(op ReduceOp, x *float32, n int, shift float32) (float32, 
 	}
 	return 0, false
 }
+
+// weaveAVX2 transposes k rows of n words to n rows of k words, stride being that of the k, or (back) the other way.
+func weaveAVX2(k int, back bool, dst, src *uint32, n, stride, count, stepD, stepS int) {
+	switch {
+	case k == 2 && back:
+		unweave2AVX2(dst, src, n, stride, count, stepD, stepS)
+	case k == 2:
+		weave2AVX2(dst, src, n, stride, count, stepD, stepS)
+	case k == 3 && back:
+		unweave3AVX2(dst, src, n, stride, count, stepD, stepS)
+	case k == 3:
+		weave3AVX2(dst, src, n, stride, count, stepD, stepS)
+	case k == 4 && back:
+		unweave4AVX2(dst, src, n, stride, count, stepD, stepS)
+	case k == 4:
+		weave4AVX2(dst, src, n, stride, count, stepD, stepS)
+	}
+}
+
+// weaveAVX512 transposes k rows of n words to n rows of k words, stride being that of the k, or (back) the other way.
+func weaveAVX512(k int, back bool, dst, src *uint32, n, stride, count, stepD, stepS int) {
+	switch {
+	case k == 2 && back:
+		unweave2AVX512(dst, src, n, stride, count, stepD, stepS)
+	case k == 2:
+		weave2AVX512(dst, src, n, stride, count, stepD, stepS)
+	case k == 3 && back:
+		unweave3AVX512(dst, src, n, stride, count, stepD, stepS)
+	case k == 3:
+		weave3AVX512(dst, src, n, stride, count, stepD, stepS)
+	case k == 4 && back:
+		unweave4AVX512(dst, src, n, stride, count, stepD, stepS)
+	case k == 4:
+		weave4AVX512(dst, src, n, stride, count, stepD, stepS)
+	}
+}

@@ -84,11 +84,14 @@ func (m *machine) quarters(p gp, rows stride) (q []gp, masks []operand.Op) {
 	return q, masks
 }
 
-// transpose writes the two kernels of transposition.
+// transpose writes the kernels of transposition.
 func (m *machine) transpose() {
 	m.transposeBand()
 	m.transposePart()
-	m.interleave()
+	for k := 2; k <= mostWoven; k++ {
+		m.weave(k, true)
+		m.weave(k, false)
+	}
 }
 
 func (m *machine) transposeBand() {
@@ -170,35 +173,4 @@ func (m *machine) copyRows(p, step gp, local operand.Mem, count gp, in bool) {
 	ADDQ(operand.U32(4*m.lanes), l)
 	DECQ(left)
 	JNZ(operand.LabelRef(label))
-}
-
-// interleave writes dst[2i] = a[i], dst[2i+1] = b[i], for whole vectors of a.
-func (m *machine) interleave() {
-	m.function("interleave", "func(dst, a, b *uint32, n int)",
-		"interleave"+m.name+" writes n words of a and of b by turns; n is a multiple of a vector's words.")
-	dst, a, b, n := arg("dst"), arg("a"), arg("b"), arg("n")
-	Label("loop")
-	low, high := m.unpack(m.load(operand.Mem{Base: a}), m.load(operand.Mem{Base: b}))
-	// Lane l of low and high are words 4l to 4l+3 of both: put lanes of low and high by turns.
-	if m.wide {
-		x, y, s, t := m.reg(), m.reg(), m.reg(), m.reg()
-		VSHUFF32X4(operand.Imm(0x44), high, low, x) // low 0, 1, high 0, 1
-		VSHUFF32X4(operand.Imm(0xd8), x, x, s)
-		VSHUFF32X4(operand.Imm(0xee), high, low, y)
-		VSHUFF32X4(operand.Imm(0xd8), y, y, t)
-		VMOVUPS(s, operand.Mem{Base: dst})
-		VMOVUPS(t, operand.Mem{Base: dst, Disp: 64})
-	} else {
-		x, y := m.reg(), m.reg()
-		VPERM2F128(operand.Imm(0x20), high, low, x)
-		VPERM2F128(operand.Imm(0x31), high, low, y)
-		VMOVUPS(x, operand.Mem{Base: dst})
-		VMOVUPS(y, operand.Mem{Base: dst, Disp: 32})
-	}
-	ADDQ(operand.U32(4*m.lanes), a)
-	ADDQ(operand.U32(4*m.lanes), b)
-	ADDQ(operand.U32(8*m.lanes), dst)
-	SUBQ(operand.U32(m.lanes), n)
-	JNZ(operand.LabelRef("loop"))
-	m.end()
 }

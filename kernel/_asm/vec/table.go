@@ -45,6 +45,15 @@ func dispatch(machines []*machine) []byte {
 		}
 		b.WriteString("}\nreturn 0, false\n}\n")
 	}
+	for _, m := range machines {
+		fmt.Fprintf(&b, "\n// weave%s transposes k rows of n words to n rows of k words, stride being that of the k, or (back) the other way.\n", m.name)
+		fmt.Fprintf(&b, "func weave%s(k int, back bool, dst, src *uint32, n, stride, count, stepD, stepS int) {\nswitch {\n", m.name)
+		for k := 2; k <= mostWoven; k++ {
+			fmt.Fprintf(&b, "case k == %d && back:\nunweave%d%s(dst, src, n, stride, count, stepD, stepS)\n", k, k, m.name)
+			fmt.Fprintf(&b, "case k == %d:\nweave%d%s(dst, src, n, stride, count, stepD, stepS)\n", k, k, m.name)
+		}
+		b.WriteString("}\n}\n")
+	}
 	text, err := format.Source(b.Bytes())
 	if err != nil {
 		log.Fatalf("%v\n%s", err, b.Bytes())
