@@ -256,15 +256,15 @@ func (f *field) setList(p any, head *message, r *record) *FormatError {
 		if !f.list || len(p.data) == 0 {
 			p.data = r.data
 		} else {
-			// Packed numbers are looked at when they are asked for, but these may have to be written one by one.
-			for _, part := range [][]byte{p.data, r.data} {
-				if err := f.checkNumbers(part, r); err != nil {
-					return err
-				}
-			}
 			p.data = append(p.data, r.data...) // a view has no room to grow, so this copies it first
 		}
 		p.present = !f.list
+		if head.alt&f.bit != 0 { // packed numbers are looked at when they are asked for, but these would be written one by one
+			if err := f.checkNumbers(p.data[p.checked:], r); err != nil {
+				return err
+			}
+			p.checked = len(p.data)
+		}
 	case *[]int64:
 		for b := r.data; len(b) > 0; {
 			x, n := protowire.ConsumeVarint(b)

@@ -27,6 +27,7 @@ type blob struct {
 	data    []byte
 	stream  Payload // instead of data
 	present bool    // raw_data is written even if it is empty
+	checked int     // bytes of data that are known to be well-formed numbers
 }
 
 func (b *blob) empty() bool { return len(b.data) == 0 && b.stream == nil && !b.present }
