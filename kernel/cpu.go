@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/effml/effml/internal/isa"
 )
@@ -13,10 +14,25 @@ import (
 type CPU struct {
 	set     isa.Set
 	threads int
+	spin    time.Duration // how long who waits keeps its processor
+
 	busy    atomic.Bool // the workers belong to a call of Parallel
-	start   []chan *job // a worker each
-	closed  sync.Once
+	closing atomic.Bool
+	workers []worker
+	done    chan struct{} // the last worker to leave tells a caller that sleeps
+
+	job job
 }
+
+// worker is a goroutine that helps. It watches for work for a while before it sleeps: to wake it costs more than a piece.
+type worker struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+	_      [48]byte
+}
+
+// spinTime is longer than what lies between two calls of Parallel when a network runs, and too short to be felt as load afterwards.
+const spinTime = 100 * time.Microsecond
 
 // Options chooses what a CPU is.
 type Options struct {
@@ -32,27 +48,21 @@ func NewCPU(o Options) *CPU {
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	c := &CPU{set: o.ISA, threads: o.Threads}
-	for w := 1; w < o.Threads; w++ {
-		ch := make(chan *job)
-		c.start = append(c.start, ch)
-		go func() {
-			for j := range ch {
-				j.work(w)
-				j.done.Done()
-			}
-		}()
+	c := &CPU{set: o.ISA, threads: o.Threads, workers: make([]worker, o.Threads-1), done: make(chan struct{}, 1)}
+	if o.Threads <= runtime.GOMAXPROCS(0) {
+		c.spin = spinTime // otherwise watching would keep others from working
+	}
+	for i := range c.workers {
+		c.workers[i].wake = make(chan struct{}, 1)
+		go c.help(i + 1)
 	}
 	return c
 }
 
 // Close ends the threads. No kernel may be running.
 func (c *CPU) Close() {
-	c.closed.Do(func() {
-		for _, ch := range c.start {
-			close(ch)
-		}
-	})
+	c.closing.Store(true)
+	c.rouse(len(c.workers))
 }
 
 // ISA returns the instruction set.
@@ -67,8 +77,9 @@ type Task interface {
 	Piece(i, worker int)
 }
 
-// Parallel runs pieces 0 to n-1 of a task and returns when all are done. Which worker does which piece is left to chance.
-// A panic of a piece on another goroutine reaches the caller.
+// Parallel runs pieces 0 to n-1 of a task, started in this order, and returns when all are done. Which worker does which piece is
+// left to chance. A panic of a piece on another goroutine reaches the caller. It allocates nothing. A call from within a piece, or while
+// another call has the workers, runs its pieces on the calling goroutine alone.
 func (c *CPU) Parallel(n int, t Task) {
 	if n <= 1 || c.threads == 1 || !c.busy.CompareAndSwap(false, true) {
 		for i := range n {
@@ -76,36 +87,158 @@ func (c *CPU) Parallel(n int, t Task) {
 		}
 		return
 	}
-	j := &job{task: t, n: int64(n)}
-	for _, ch := range c.start {
-		j.done.Add(1)
-		ch <- j
-	}
+	j := &c.job
+	j.begin(n, t)
+	c.rouse(min(n-1, len(c.workers)))
 	j.work(0)
-	j.done.Wait()
+	c.finish()
+	failure := j.failure
+	j.task, j.failure = nil, nil
 	c.busy.Store(false)
-	if j.failure != nil {
-		panic(j.failure)
+	if failure != nil {
+		panic(failure)
 	}
 }
 
-// job is one call of Parallel.
+// rouse wakes those of the first n workers that sleep.
+func (c *CPU) rouse(n int) {
+	for i := range c.workers[:n] {
+		if w := &c.workers[i]; w.asleep.Load() && w.asleep.CompareAndSwap(true, false) {
+			w.wake <- struct{}{}
+		}
+	}
+}
+
+// help is the life of a worker.
+func (c *CPU) help(id int) {
+	w, j := &c.workers[id-1], &c.job
+	last := uint64(0) // the job that it did
+	for wait := newWait(c.spin); !c.closing.Load(); {
+		switch {
+		case j.join(&last):
+			j.work(id)
+			c.leave()
+			wait = newWait(c.spin)
+		case !wait.more():
+			w.asleep.Store(true)
+			// Work that came before that is still to be seen here; who brings work later wakes.
+			if !j.news(last) && !c.closing.Load() || !w.asleep.CompareAndSwap(true, false) {
+				<-w.wake
+			}
+			wait = newWait(c.spin)
+		}
+	}
+}
+
+// finish shuts the job and waits for the workers that are at it.
+func (c *CPU) finish() {
+	j := &c.job
+	if j.state.And(^uint64(open))&members == 0 {
+		return
+	}
+	for wait := newWait(c.spin); wait.more(); {
+		if j.state.Load()&members == 0 {
+			return
+		}
+	}
+	if j.state.Or(sleeper)&members != 0 {
+		<-c.done
+	}
+}
+
+// leave ends a worker's part in a job. The last one wakes a caller that sleeps.
+func (c *CPU) leave() {
+	if s := c.job.state.Add(^uint64(0)); s&members == 0 && s&sleeper != 0 {
+		c.done <- struct{}{}
+	}
+}
+
+// job is one call of Parallel, then the next.
 type job struct {
-	task    Task
+	state   atomic.Uint64 // how many workers are at it, flags, and the number of the job
+	_       [56]byte
+	next    atomic.Int64 // piece
+	_       [56]byte
 	n       int64
-	next    atomic.Int64
-	done    sync.WaitGroup
-	once    sync.Once
+	task    Task
+	lock    sync.Mutex
 	failure any
+}
+
+// The parts of a state.
+const (
+	members = 1<<16 - 1
+	open    = 1 << 16 // workers may join
+	sleeper = 1 << 17 // the caller waits for the last worker to leave
+	number  = 1 << 18
+)
+
+// news reports whether there is another job than the last one to join.
+func (j *job) news(last uint64) bool {
+	s := j.state.Load()
+	return s&open != 0 && s/number != last
+}
+
+// join makes the worker a member of a job that is open and not its last one.
+func (j *job) join(last *uint64) bool {
+	for {
+		s := j.state.Load()
+		if s&open == 0 || s/number == *last {
+			return false
+		}
+		if j.state.CompareAndSwap(s, s+1) {
+			*last = s / number
+			return true
+		}
+	}
+}
+
+// begin opens the next job. There are no members.
+func (j *job) begin(n int, t Task) {
+	j.task, j.n = t, int64(n)
+	j.next.Store(0)
+	j.state.Store((j.state.Load()/number+1)*number | open)
 }
 
 func (j *job) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {
-			j.once.Do(func() { j.failure = r })
+			j.lock.Lock()
+			defer j.lock.Unlock()
+			if j.failure == nil {
+				j.failure = r
+			}
 		}
 	}()
 	for i := j.next.Add(1) - 1; i < j.n; i = j.next.Add(1) - 1 {
 		j.task.Piece(int(i), worker)
 	}
+}
+
+// wait counts the rounds of somebody who watches for something.
+type wait struct {
+	rounds int
+	limit  time.Duration
+	since  time.Time
+}
+
+func newWait(limit time.Duration) wait { return wait{limit: limit} }
+
+// more waits for a moment, unless time is up. It looks at the clock, and lets other goroutines run, now and then.
+func (w *wait) more() bool {
+	if w.limit == 0 {
+		return false
+	}
+	pause(1)
+	const often = 32
+	w.rounds++
+	switch {
+	case w.rounds%often != 0:
+	case w.rounds == often:
+		w.since = time.Now()
+	default:
+		runtime.Gosched()
+		return time.Since(w.since) < w.limit
+	}
+	return true
 }
