@@ -11,11 +11,13 @@ import (
 )
 
 // quantizeLinear is QuantizeLinear: y = saturate(round(x / scale) + zero point), halves to even, in the integer types; the quotient
-// rounded to the type where that is a floating-point one. The quotient is computed in float32 and rounded to the precision
-// that the attribute or the type of the scale asks for. NaN becomes the least integer.
+// rounded to the type where that is a floating-point one. NaN becomes the least integer.
+//
+// The quotient is computed in float32, as in ONNX Runtime whatever the type of the scale (whose precision the standard asks for),
+// and rounded to the precision that the attribute asks for.
 type quantizeLinear struct {
 	scaling
-	to, precision onnx.DataType // Undefined: of the zero point, of the scale
+	to, precision onnx.DataType // Undefined: of the zero point, float32
 	saturate      bool
 	pool          *sync.Pool // of *quantTask
 }
@@ -119,9 +121,6 @@ func (o *quantizeLinear) Run(c *Call) error {
 		return err
 	}
 	q.x, q.saturate, q.precision = x, o.saturate, o.precision
-	if q.precision == onnx.Undefined && (scale.Type == onnx.Float16 || scale.Type == onnx.BFloat16) {
-		q.precision = scale.Type
-	}
 	if q.precision == onnx.Float {
 		q.precision = onnx.Undefined
 	}
