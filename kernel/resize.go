@@ -1,7 +1,5 @@
 package kernel
 
-import "github.com/effml/effml/internal/isa"
-
 // Taps says how the positions of one dimension of a resized image are made: position o is the sum of N positions of the
 // source, Index[o·N + k], each times Weight[o·N + k]. N is 1 without Weight for the nearest neighbour, 2 for linear, 4
 // for cubic interpolation and more with antialiasing. Every index must be valid, also where its weight is 0.
@@ -35,47 +33,34 @@ func resizePiece(t *vecTask, lo, hi, worker int) {
 	oh := len(rows.Index) / rows.N
 	for r := lo; r < hi; r++ {
 		image := t.src[r/oh*t.outer*line:][:t.outer*line]
-		at := r % oh * rows.N
+		at := r % oh
 		from := mixed
 		if rows.Weight == nil {
 			from = image[int(rows.Index[at])*line:][:line]
 		} else {
-			rows.mix(t.set, mixed, image, at, line)
+			mixRows(t.set, mixed, image, rows, at, 1, line)
 		}
-		resizeLine(t.set, t.dst[r*t.chunk*t.inner:][:t.chunk*t.inner], from, cols, t.inner)
-	}
-}
-
-// resizeLine does one row: each position is ch elements.
-func resizeLine(set isa.Set, dst, src []float32, cols Taps, ch int) {
-	for o := 0; len(dst) > 0; o += cols.N {
-		if cols.Weight == nil {
-			copy(dst[:ch], src[int(cols.Index[o])*ch:])
-		} else {
-			cols.mix(set, dst[:ch], src, o, ch)
+		dst := t.dst[r*t.chunk*t.inner:][:t.chunk*t.inner]
+		if cols.Weight != nil {
+			mixRows(t.set, dst, from, cols, 0, t.chunk, t.inner)
+			continue
 		}
-		dst = dst[ch:]
+		for o, k := range cols.Index {
+			copy(dst[o*t.inner:][:t.inner], from[int(k)*t.inner:])
+		}
 	}
 }
 
-// mix adds the parts of src, of n elements each, that taps from at on name.
-func (t Taps) mix(set isa.Set, dst, src []float32, at, n int) {
-	part := func(k int) []float32 { return src[int(t.Index[at+k])*n:][:n] }
-	w := t.Weight[at:][:t.N]
-	if t.N == 1 {
-		scale := [1]float32{w[0]}
-		p := rowsOfPairs{rows: 1, n: n, stepA: 1}
-		p.apply(set, Mul, dst, part(0), scale[:])
-		return
-	}
-	combine(set, dst, part(0), part(1), w[0], w[1])
-	for k := 2; k < t.N; k++ {
-		combine(set, dst, dst, part(k), 1, w[k])
-	}
-}
-
-func combineGeneric(dst, x, y []float32, a, b float32) {
-	for i := range dst {
-		dst[i] = float32(a*x[i]) + float32(b*y[i])
+// mixGeneric computes rows of n elements, each the sum of taps rows of src with weights.
+func mixGeneric(dst, src []float32, index []int32, weight []float32, rows, taps, n int) {
+	for r := range rows {
+		d := dst[r*n:][:n]
+		clear(d)
+		for k := range taps {
+			w := weight[r*taps+k]
+			for i, x := range src[int(index[r*taps+k])*n:][:n] {
+				d[i] += float32(w * x)
+			}
+		}
 	}
 }

@@ -234,10 +234,10 @@ func affineSAVX2(dst *float32, src *float32, scale *float32, shift *float32, row
 //go:noescape
 func normAVX2(dst *float32, src *float32, gamma *float32, beta *float32, n int, stepG int, stepB int, mean float32, inv float32)
 
-// combineAVX2 computes a·x + b·y for n elements.
+// mixAVX2 computes rows of n elements, each the weighted sum of as many rows of src as there are taps.
 //
 //go:noescape
-func combineAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+func mixAVX2(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 
 // reduceSumAVX2 reduces n elements in several lanes, whose order depends on n only.
 //
@@ -549,10 +549,10 @@ func affineSAVX512(dst *float32, src *float32, scale *float32, shift *float32, r
 //go:noescape
 func normAVX512(dst *float32, src *float32, gamma *float32, beta *float32, n int, stepG int, stepB int, mean float32, inv float32)
 
-// combineAVX512 computes a·x + b·y for n elements.
+// mixAVX512 computes rows of n elements, each the weighted sum of as many rows of src as there are taps.
 //
 //go:noescape
-func combineAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+func mixAVX512(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 
 // reduceSumAVX512 reduces n elements in several lanes, whose order depends on n only.
 //

@@ -5434,66 +5434,79 @@ done:
 	VZEROUPPER
 	RET
 
-// func combineAVX2(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+// func mixAVX2(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 // Requires: AVX, FMA3
-TEXT ·combineAVX2(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         y+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS a+32(FP), Y0
-	VBROADCASTSS b+36(FP), Y1
-	MOVQ         BX, SI
-	ANDQ         $0x07, SI
-	LEAQ         vecConstants<>+0(SB), DI
-	SHLQ         $0x02, SI
-	SUBQ         SI, DI
-	VMOVDQU      32(DI), Y2
-	XORQ         SI, SI
-	MOVQ         BX, DI
-	SUBQ         $0x00000010, DI
-	JMP          by2test
+TEXT ·mixAVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    index+16(FP), DX
+	MOVQ    weight+24(FP), BX
+	MOVQ    rows+32(FP), SI
+	MOVQ    taps+40(FP), DI
+	SHLQ    $0x02, DI
+	MOVQ    n+48(FP), R8
+	MOVQ    n+48(FP), R9
+	SHLQ    $0x02, R9
+	MOVQ    R8, R10
+	ANDQ    $0x07, R10
+	LEAQ    vecConstants<>+0(SB), R11
+	SHLQ    $0x02, R10
+	SUBQ    R10, R11
+	VMOVDQU 32(R11), Y0
+	TESTQ   SI, SI
+	JLE     end
 
-by2:
-	VMOVUPS     (CX)(SI*4), Y3
-	VMULPS      Y0, Y3, Y3
-	VMOVUPS     (DX)(SI*4), Y4
-	VFMADD231PS Y4, Y1, Y3
-	VMOVUPS     Y3, (AX)(SI*4)
-	VMOVUPS     32(CX)(SI*4), Y3
-	VMULPS      Y0, Y3, Y3
-	VMOVUPS     32(DX)(SI*4), Y4
-	VFMADD231PS Y4, Y1, Y3
-	VMOVUPS     Y3, 32(AX)(SI*4)
-	ADDQ        $0x00000010, SI
-
-by2test:
-	CMPQ SI, DI
-	JLE  by2
-	MOVQ BX, DI
-	SUBQ $0x00000008, DI
+row:
+	XORQ R12, R12
+	MOVQ R8, R13
+	SUBQ $0x00000008, R13
 	JMP  by1test
 
 by1:
-	VMOVUPS     (CX)(SI*4), Y3
-	VMULPS      Y0, Y3, Y3
-	VMOVUPS     (DX)(SI*4), Y4
-	VFMADD231PS Y4, Y1, Y3
-	VMOVUPS     Y3, (AX)(SI*4)
-	ADDQ        $0x00000008, SI
+	VBROADCASTSS vecConstants<>+32(SB), Y1
+	XORQ         R10, R10
+
+tap:
+	MOVLQSX      (DX)(R10*1), R11
+	IMULQ        R9, R11
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(R12*4), Y2
+	VBROADCASTSS (BX)(R10*1), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, DI
+	JL           tap
+	VMOVUPS      Y1, (AX)(R12*4)
+	ADDQ         $0x00000008, R12
 
 by1test:
-	CMPQ        SI, DI
-	JLE         by1
-	CMPQ        SI, BX
-	JGE         done
-	VMASKMOVPS  (CX)(SI*4), Y2, Y3
-	VMULPS      Y0, Y3, Y0
-	VMASKMOVPS  (DX)(SI*4), Y2, Y3
-	VFMADD231PS Y3, Y1, Y0
-	VMASKMOVPS  Y0, Y2, (AX)(SI*4)
+	CMPQ         R12, R13
+	JLE          by1
+	CMPQ         R12, R8
+	JGE          done
+	VBROADCASTSS vecConstants<>+32(SB), Y1
+	XORQ         R10, R10
+
+tapofrest:
+	MOVLQSX      (DX)(R10*1), R11
+	IMULQ        R9, R11
+	ADDQ         CX, R11
+	VMASKMOVPS   (R11)(R12*4), Y0, Y2
+	VBROADCASTSS (BX)(R10*1), Y3
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, DI
+	JL           tapofrest
+	VMASKMOVPS   Y1, Y0, (AX)(R12*4)
 
 done:
+	ADDQ R9, AX
+	ADDQ DI, DX
+	ADDQ DI, BX
+	DECQ SI
+	JNZ  row
+
+end:
 	VZEROUPPER
 	RET
 
@@ -10578,65 +10591,78 @@ done:
 	VZEROUPPER
 	RET
 
-// func combineAVX512(dst *float32, x *float32, y *float32, n int, a float32, b float32)
+// func mixAVX512(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·combineAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dst+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         y+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS a+32(FP), Z0
-	VBROADCASTSS b+36(FP), Z1
-	MOVQ         BX, SI
-	ANDQ         $0x0f, SI
-	MOVQ         $0x0000ffff, DI
-	BZHIQ        SI, DI, DI
-	KMOVW        DI, K1
-	XORQ         SI, SI
-	MOVQ         BX, DI
-	SUBQ         $0x00000020, DI
-	JMP          by2test
+TEXT ·mixAVX512(SB), NOSPLIT, $0-56
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  index+16(FP), DX
+	MOVQ  weight+24(FP), BX
+	MOVQ  rows+32(FP), SI
+	MOVQ  taps+40(FP), DI
+	SHLQ  $0x02, DI
+	MOVQ  n+48(FP), R8
+	MOVQ  n+48(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  R8, R10
+	ANDQ  $0x0f, R10
+	MOVQ  $0x0000ffff, R11
+	BZHIQ R10, R11, R11
+	KMOVW R11, K1
+	TESTQ SI, SI
+	JLE   end
 
-by2:
-	VMOVUPS     (CX)(SI*4), Z2
-	VMULPS      Z0, Z2, Z2
-	VMOVUPS     (DX)(SI*4), Z3
-	VFMADD231PS Z3, Z1, Z2
-	VMOVUPS     Z2, (AX)(SI*4)
-	VMOVUPS     64(CX)(SI*4), Z2
-	VMULPS      Z0, Z2, Z2
-	VMOVUPS     64(DX)(SI*4), Z3
-	VFMADD231PS Z3, Z1, Z2
-	VMOVUPS     Z2, 64(AX)(SI*4)
-	ADDQ        $0x00000020, SI
-
-by2test:
-	CMPQ SI, DI
-	JLE  by2
-	MOVQ BX, DI
-	SUBQ $0x00000010, DI
+row:
+	XORQ R12, R12
+	MOVQ R8, R13
+	SUBQ $0x00000010, R13
 	JMP  by1test
 
 by1:
-	VMOVUPS     (CX)(SI*4), Z2
-	VMULPS      Z0, Z2, Z2
-	VMOVUPS     (DX)(SI*4), Z3
-	VFMADD231PS Z3, Z1, Z2
-	VMOVUPS     Z2, (AX)(SI*4)
-	ADDQ        $0x00000010, SI
+	VBROADCASTSS vecConstants<>+32(SB), Z0
+	XORQ         R10, R10
+
+tap:
+	MOVLQSX      (DX)(R10*1), R11
+	IMULQ        R9, R11
+	ADDQ         CX, R11
+	VMOVUPS      (R11)(R12*4), Z1
+	VBROADCASTSS (BX)(R10*1), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, DI
+	JL           tap
+	VMOVUPS      Z0, (AX)(R12*4)
+	ADDQ         $0x00000010, R12
 
 by1test:
-	CMPQ        SI, DI
-	JLE         by1
-	CMPQ        SI, BX
-	JGE         done
-	VMOVUPS.Z   (CX)(SI*4), K1, Z2
-	VMULPS      Z0, Z2, Z0
-	VMOVUPS.Z   (DX)(SI*4), K1, Z2
-	VFMADD231PS Z2, Z1, Z0
-	VMOVUPS     Z0, K1, (AX)(SI*4)
+	CMPQ         R12, R13
+	JLE          by1
+	CMPQ         R12, R8
+	JGE          done
+	VBROADCASTSS vecConstants<>+32(SB), Z0
+	XORQ         R10, R10
+
+tapofrest:
+	MOVLQSX      (DX)(R10*1), R11
+	IMULQ        R9, R11
+	ADDQ         CX, R11
+	VMOVUPS.Z    (R11)(R12*4), K1, Z1
+	VBROADCASTSS (BX)(R10*1), Z2
+	VFMADD231PS  Z2, Z1, Z0
+	ADDQ         $0x00000004, R10
+	CMPQ         R10, DI
+	JL           tapofrest
+	VMOVUPS      Z0, K1, (AX)(R12*4)
 
 done:
+	ADDQ R9, AX
+	ADDQ DI, DX
+	ADDQ DI, BX
+	DECQ SI
+	JNZ  row
+
+end:
 	VZEROUPPER
 	RET
 

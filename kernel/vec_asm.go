@@ -156,16 +156,20 @@ func expSum(set isa.Set, dst, src []float32, shift float32) float32 {
 	return expSumGeneric(dst, src, shift)
 }
 
-// combine computes dst = a·x + b·y.
-func combine(set isa.Set, dst, x, y []float32, a, b float32) {
-	n := len(dst)
-	_, _ = x[n-1], y[n-1]
+// mixRows computes rows of n elements from tap first on, see Taps.
+func mixRows(set isa.Set, dst, src []float32, taps Taps, first, rows, n int) {
+	last := (first+rows)*taps.N - 1
+	first *= taps.N
+	_, _ = dst[rows*n-1], taps.Weight[last]
+	for _, at := range taps.Index[first : last+1] {
+		_ = src[int(at)*n+n-1]
+	}
 	switch set {
 	case isa.AVX512:
-		combineAVX512(&dst[0], &x[0], &y[0], n, a, b)
+		mixAVX512(&dst[0], &src[0], &taps.Index[first], &taps.Weight[first], rows, taps.N, n)
 	case isa.AVX2:
-		combineAVX2(&dst[0], &x[0], &y[0], n, a, b)
+		mixAVX2(&dst[0], &src[0], &taps.Index[first], &taps.Weight[first], rows, taps.N, n)
 	default:
-		combineGeneric(dst, x, y, a, b)
+		mixGeneric(dst, src, taps.Index[first:], taps.Weight[first:], rows, taps.N, n)
 	}
 }

@@ -28,7 +28,10 @@ func expSum(_ isa.Set, dst, src []float32, shift float32) float32 {
 	return expSumGeneric(dst, src, shift)
 }
 
-func combine(_ isa.Set, dst, x, y []float32, a, b float32) { combineGeneric(dst, x, y, a, b) }
+func mixRows(_ isa.Set, dst, src []float32, taps Taps, first, rows, n int) {
+	first *= taps.N
+	mixGeneric(dst, src, taps.Index[first:], taps.Weight[first:], rows, taps.N, n)
+}
 
 func transposeTiles(_ isa.Set, dst, src []uint32, rows, cols, dstStride, srcStride, count, stepD, stepS int) {
 	for i := range count {

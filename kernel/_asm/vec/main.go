@@ -28,7 +28,7 @@ func main() {
 		m.affine(false)
 		m.affine(true)
 		m.norm()
-		m.combine()
+		m.mix()
 		for _, r := range reductions {
 			m.reduce(r)
 		}

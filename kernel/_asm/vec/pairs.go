@@ -141,15 +141,33 @@ func (m *machine) norm() {
 	m.end()
 }
 
-// combine writes dst = a·x + b·y.
-func (m *machine) combine() {
-	m.function("combine", "func(dst, x, y *float32, n int, a, b float32)", "combine"+m.name+" computes a·x + b·y for n elements.")
-	dst, x, y, n := arg("dst"), arg("x"), arg("y"), arg("n")
-	a, b := m.param("a"), m.param("b")
+// mix writes rows of sums of taps rows: dst[r] = Σ weight[r, t] · src[index[r, t]], t below taps.
+func (m *machine) mix() {
+	m.function("mix", "func(dst, src *float32, index *int32, weight *float32, rows, taps, n int)",
+		"mix"+m.name+" computes rows of n elements, each the weighted sum of as many rows of src as there are taps.")
+	dst, src, index, weight := arg("dst"), arg("src"), arg("index"), arg("weight")
+	rows, taps, n := arg("rows"), inBytes("taps"), arg("n")
+	size := inBytes("n")
+	t, from := GP64(), GP64()
 	mask := m.mask(n)
-	m.forEach("", n, mask, 2, func(i gp, k int) {
-		s := m.mul(m.load(m.at(x, i, k)), a)
-		m.store(m.addMul(s, b, m.load(m.at(y, i, k))), m.at(dst, i, k))
-	})
+	m.rows(rows, func() {
+		m.forEach("", n, mask, 1, func(i gp, _ int) {
+			label := "tap"
+			if m.rest != nil {
+				label = "tapofrest"
+			}
+			sum := m.splat(m.f(0))
+			XORQ(t, t)
+			Label(label)
+			MOVLQSX(operand.Mem{Base: index, Index: t, Scale: 1}, from)
+			IMULQ(size, from)
+			ADDQ(src, from)
+			m.addMul(sum, m.load(m.at(from, i, 0)), m.splat(operand.Mem{Base: weight, Index: t, Scale: 1}))
+			ADDQ(operand.U32(4), t)
+			CMPQ(t, taps)
+			JL(operand.LabelRef(label))
+			m.store(sum, m.at(dst, i, 0))
+		})
+	}, [2]gp{dst, size}, [2]gp{index, taps}, [2]gp{weight, taps})
 	m.end()
 }
