@@ -1,0 +1,155 @@
+package kernel
+
+// minimalPlan says how a convolution with Winograd's algorithm is cut into pieces: blocks of tiles by blocks of output channels. A
+// piece transforms its tiles, [size², tiles, In], and for some panels of the weights at a time multiplies element by element of the
+// transform, [size², tiles, columns], and transforms back; so that all of it stays in the second-level cache.
+type minimalPlan struct {
+	tilesX, tilesY, total int
+	tiles, blocks         int // of a piece; blocks of tiles
+	panels, panelBlocks   int // of a piece; blocks of panels
+	columns               int // of the products that are transformed back at a time
+	in, size              int // elements from tile to tile, both transforms; of a tile
+	inPosition            int // from element to element of the transform
+	outPosition           int
+	edge                  int // elements of a copy of a tile
+}
+
+const (
+	minimalTiles  = 56      // of a piece: enough to load the weights for
+	minimalCache  = 1 << 18 // elements of the transformed tiles of a piece
+	minimalPieces = 8       // pieces that share the work among threads well
+	minimalPanels = 2       // panels at a time
+)
+
+func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
+	oh, ow := cv.Output(h, w)
+	win, set, s := cv.winograd, cv.set, &cv.shape
+	p := minimalPlan{tilesX: ceilDiv(ow, win.out), tilesY: ceilDiv(oh, win.out), size: win.size * win.size}
+	p.total = n * p.tilesX * p.tilesY
+	p.in = roundUp(s.In, winogradLanes)
+	if p.in%collideStride == 0 {
+		p.in += cacheLine
+	}
+	height := tileRows(set)
+	most := max(height, min(minimalTiles, minimalCache/(p.size*p.in)))
+	p.tiles = ceilDiv(p.total, ceilDiv(p.total, most))
+	p.blocks = ceilDiv(p.total, p.tiles)
+	all := cv.packed[0].panels()
+	p.panelBlocks = min(ceilDiv(all, minimalPanels), ceilDiv(minimalPieces, p.blocks))
+	p.panels = ceilDiv(all, p.panelBlocks)
+	p.panelBlocks = ceilDiv(all, p.panels)
+	p.columns = min(minimalPanels, p.panels) * tileWidth(set)
+	p.inPosition = p.tiles*p.in | cacheLine
+	p.outPosition = p.tiles*p.columns | cacheLine
+	p.edge = roundUp(p.size*s.In, cacheLine)
+	return p
+}
+
+func (p *minimalPlan) pieces() int { return p.blocks * p.panelBlocks }
+
+// scratch is the number of elements for a worker.
+func (p *minimalPlan) scratch() int { return p.size*(p.inPosition+p.outPosition) + p.edge }
+
+// pack returns the transforms of weights [out, in, 3, 3], as many matrices [in, out] as it has elements.
+func (w *winograd) pack(c *CPU, weights []float32, in, out int) []*Packed {
+	size := w.size * w.size
+	b := make([]float32, size*out*in)
+	var u [maxWinograd * maxWinograd]float32
+	for i := range out * in {
+		w.transformWeights(u[:], weights[9*i:][:9])
+		for p, x := range u[:size] {
+			b[p*out*in+i] = x
+		}
+	}
+	packed := make([]*Packed, size)
+	for p := range packed {
+		packed[p] = Pack(c, b[p*out*in:], in, in, out, true)
+	}
+	return packed
+}
+
+// part returns panels from to to−1.
+func (p *Packed) part(from, to int) Packed {
+	q := *p
+	q.n = min(p.n, to*p.width) - from*p.width
+	q.data = p.data[from*p.step:]
+	return q
+}
+
+// minimalPiece computes a block of tiles and of channels.
+func (t *convTask) minimalPiece(i, worker int) {
+	p, cv := &t.minimal, t.cv
+	scratch := t.scratch[worker*p.scratch():][:p.scratch()]
+	in, out, edge := scratch[:p.size*p.inPosition], scratch[p.size*p.inPosition:][:p.size*p.outPosition], scratch[len(scratch)-p.edge:]
+	first, from := i/p.panelBlocks*p.tiles, i%p.panelBlocks*p.panels
+	tiles := min(p.tiles, p.total-first)
+	to := min(from+p.panels, cv.packed[0].panels())
+	for tile := 0; tile < tiles; {
+		tile += t.transformTiles(in[tile*p.in:], edge, first+tile, tiles-tile)
+	}
+	width := cv.packed[0].width
+	for ; from < to; from += minimalPanels {
+		block := min(from+minimalPanels, to)
+		at := from * width
+		channels := min(block*width, cv.shape.Out) - at
+		for k, packed := range cv.packed {
+			b := rowBlock{m: tiles, a: in[k*p.inPosition:], lda: p.in, k: packed.k, dst: out[k*p.outPosition:], ldc: p.columns}
+			part := packed.part(from, block)
+			part.rows(&b, 0, block-from)
+		}
+		for tile := range tiles {
+			t.transformBack(out[tile*p.columns:], first+tile, at, channels)
+		}
+	}
+}
+
+// transformTiles transforms a tile, and those to its right of the n next ones that lie inside the image like it. It returns how many.
+func (t *convTask) transformTiles(dst, edge []float32, tile, n int) int {
+	p, win, s := &t.minimal, t.cv.winograd, &t.cv.shape
+	x, y, image := tile%p.tilesX, tile/p.tilesX%p.tilesY, tile/p.tilesX/p.tilesY
+	ix, iy := x*win.out-s.Pads[1], y*win.out-s.Pads[0]
+	src := t.src[image*t.h*t.w*s.In:][:t.h*t.w*s.In]
+	a := winogradInputArgs{dst: dst, ch: s.In, tiles: 1, pixel: s.In, row: t.w * s.In, position: p.inPosition, srcTile: win.out * s.In, dstTile: p.in}
+	if ix >= 0 && iy >= 0 && iy+win.size <= t.h && ix+win.size <= t.w {
+		a.tiles = min(n, p.tilesX-x, (t.w-win.size-ix)/win.out+1)
+		a.src = src[(iy*t.w+ix)*s.In:]
+	} else {
+		lo, hi := max(0, -ix), min(win.size, t.w-ix)
+		for i := range win.size {
+			row := edge[i*win.size*s.In:][:win.size*s.In]
+			if iy+i < 0 || iy+i >= t.h || lo >= hi {
+				clear(row)
+				continue
+			}
+			clear(row[:lo*s.In])
+			clear(row[hi*s.In:])
+			copy(row[lo*s.In:hi*s.In], src[((iy+i)*t.w+ix+lo)*s.In:])
+		}
+		a.src, a.row = edge, win.size*s.In
+	}
+	winogradInput(t.cv.set, win, &a)
+	return a.tiles
+}
+
+// transformBack transforms channels from at on of the products of a tile and stores the results.
+func (t *convTask) transformBack(src []float32, tile, at, channels int) {
+	p, cv := &t.minimal, t.cv
+	out, stride := cv.winograd.out, cv.shape.Out
+	x, y, image := tile%p.tilesX*out, tile/p.tilesX%p.tilesY*out, tile/p.tilesX/p.tilesY
+	_, lo, hi, more := clipOnly(t.ep.Act)
+	a := winogradOutputArgs{
+		src: src, bias: t.ep.Bias[at:], ch: channels, rows: min(out, t.oh-y), cols: min(out, t.ow-x),
+		pixel: stride, row: t.ow * stride, position: p.outPosition, lo: lo, hi: hi,
+	}
+	start := ((image*t.oh+y)*t.ow+x)*stride + at
+	a.dst = t.dst[start:]
+	if t.ep.Add != nil {
+		a.add = t.ep.Add[start:]
+	}
+	winogradOutput(cv.set, cv.winograd, &a)
+	if more {
+		for i := range a.rows {
+			t.activate(start+i*a.row, a.cols, channels)
+		}
+	}
+}
