@@ -13,7 +13,7 @@ type format struct {
 	bias     int   // of the exponent
 	largest  uint8 // the code of the largest finite number
 	infinite uint8 // the code of +∞, or of NaN where there is none; largest where there is neither
-	nan      uint8 // a code of NaN; largest where there is none
+	nan      uint8 // a code of NaN, or what NaN becomes where there is none
 	sign     uint8 // the bit of the sign
 	onlyZero bool  // there is no −0: its code is NaN (the types …FNUZ)
 }
@@ -33,7 +33,7 @@ func formatOf(dt onnx.DataType) (format, bool) {
 	case onnx.Float8E5M2FNUZ:
 		return format{mantissa: 2, bias: 16, largest: 0x7f, infinite: 0x80, nan: 0x80, sign: 0x80, onlyZero: true}, true
 	case onnx.Float4E2M1:
-		return format{mantissa: 1, bias: 1, largest: 7, infinite: 7, nan: 7, sign: 8}, true
+		return format{mantissa: 1, bias: 1, largest: 7, infinite: 7, nan: 8, sign: 8}, true // NaN becomes −0, as in ml_dtypes
 	}
 	return format{}, false
 }

@@ -100,6 +100,7 @@ func TestSmallFloatOverflow(t *testing.T) {
 		{onnx.Float8E5M2FNUZ, 1e6, false, 0x80},
 		{onnx.Float4E2M1, -100, false, 0xf},
 		{onnx.Float4E2M1, inf, false, 7},
+		{onnx.Float4E2M1, nan, false, 8},
 	} {
 		x, err := New(c.dt, 1)
 		if err != nil {

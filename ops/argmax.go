@@ -1,0 +1,184 @@
+package ops
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
+)
+
+// argument is ArgMax and ArgMin: the position of the greatest or least element along an axis, the first of equals unless the
+// last is asked for. NaN counts as the greatest and the least, as in NumPy.
+type argument struct {
+	axis                int
+	least, keep, latest bool
+}
+
+func newArgument(n *Node) (Op, error) {
+	return &argument{
+		axis: n.Int("axis", 0), least: n.OpType == "ArgMin", keep: n.Bool("keepdims", true), latest: n.Bool("select_last_index", false),
+	}, nil
+}
+
+// Infer implements Op.
+func (o *argument) Infer(in []Info) ([]Info, error) {
+	if err := typesNumber.check(in, 0); err != nil {
+		return nil, err
+	}
+	out := Info{Type: onnx.Int64}
+	if x := in[0].Shape; x != nil {
+		axis, err := axisOf(o.axis, len(x))
+		if err != nil {
+			return nil, err
+		}
+		if x[axis].N == 0 {
+			return nil, fmt.Errorf("axis %d of %s is empty", axis, x)
+		}
+		out.Shape = slices.Clone(x)
+		if out.Shape[axis] = Known(1); !o.keep {
+			out.Shape = slices.Delete(out.Shape, axis, axis+1)
+		}
+	}
+	return inferred(o, in, out)
+}
+
+// ChannelsLast implements ChannelsLaster.
+func (o *argument) ChannelsLast(in []Info) ([]bool, bool) {
+	// Without the channels [N, H, W] remain in this order.
+	return []bool{len(in[0].Shape) == 4 && in[0].Type == onnx.Float && (o.axis == 1 || o.axis == -3)}, false
+}
+
+// Run implements Op.
+func (o *argument) Run(c *Call) error { return half(c, o) }
+
+func (o *argument) run(c *Call) error {
+	w := newWork()
+	defer w.free()
+	x := c.In[0]
+	n, err := numericOf(x.Type)
+	if err != nil {
+		return err
+	}
+	axis, err := axisOf(o.axis, len(x.Shape))
+	if err != nil {
+		return err
+	}
+	if x.Shape[axis] == 0 {
+		return fmt.Errorf("axis %d of %v is empty", axis, x.Shape)
+	}
+	shape, layout := w.copyOf(x.Shape), x.Layout
+	physical(shape, layout)
+	p := pileOf(shape, physicalAxis(axis, layout))
+	copy(shape, x.Shape)
+	if shape[axis] = 1; !o.keep {
+		shape, layout = slices.Delete(shape, axis, axis+1), tensor.Plain
+	}
+	out, err := c.Out(0, onnx.Int64, shape, layout)
+	if err != nil {
+		return err
+	}
+	n.argument(o, out, x, p)
+	return nil
+}
+
+func (numbers[T]) argument(o *argument, dst, src *tensor.Tensor, p pile) {
+	s := elements[T](src)
+	for i, d := 0, tensor.Of[int64](dst); i < len(d); i++ {
+		column := s[i/p.inner*p.n*p.inner+i%p.inner:]
+		best, at := column[0], 0
+		for k := 1; k < p.n; k++ {
+			x := column[k*p.inner]
+			better := x > best
+			if o.least {
+				better = x < best
+			}
+			switch {
+			case best != best: // NaN stays, and gives way to a later one only
+				better = o.latest && x != x
+			case x != x:
+				better = true
+			case o.latest:
+				better = better || x == best
+			}
+			if better {
+				best, at = x, k
+			}
+		}
+		d[i] = int64(at)
+	}
+}
+
+// cumulative is CumSum and CumProd: sums or products of the elements up to each along an axis, or if exclusive of those before
+// it, or in reverse of those after.
+type cumulative struct {
+	product, exclusive, reverse bool
+}
+
+func newCumulative(n *Node) (Op, error) {
+	return &cumulative{product: n.OpType == "CumProd", exclusive: n.Bool("exclusive", false), reverse: n.Bool("reverse", false)}, nil
+}
+
+// Infer implements Op.
+func (o *cumulative) Infer(in []Info) ([]Info, error) {
+	if err := typesNumber.check(in, 0); err != nil {
+		return nil, err
+	}
+	if err := typesIndex.check(in, 1); err != nil {
+		return nil, err
+	}
+	return inferred(o, in, Info{Type: in[0].Type, Shape: in[0].Shape})
+}
+
+// Run implements Op.
+func (o *cumulative) Run(c *Call) error { return half(c, o) }
+
+func (o *cumulative) run(c *Call) error {
+	x := c.In[0]
+	n, err := numericOf(x.Type)
+	if err != nil {
+		return err
+	}
+	axis, err := scalar(c.In[1])
+	if err != nil {
+		return fmt.Errorf("axis: %w", err)
+	}
+	if axis, err = axisOf(axis, len(x.Shape)); err != nil {
+		return err
+	}
+	out, err := c.Out(0, x.Type, x.Shape)
+	if err != nil {
+		return err
+	}
+	n.cumulate(o, out, x, pileOf(x.Shape, axis))
+	return nil
+}
+
+func (numbers[T]) cumulate(o *cumulative, dst, src *tensor.Tensor, p pile) {
+	d, s := elements[T](dst), elements[T](src)
+	for i := range p.outer * p.inner {
+		at, step := i/p.inner*p.n*p.inner+i%p.inner, p.inner
+		if o.reverse {
+			at, step = at+(p.n-1)*step, -step
+		}
+		var sum T
+		if o.product {
+			sum = 1
+		}
+		for range p.n {
+			x := s[at]
+			if o.exclusive {
+				d[at] = sum
+			}
+			if o.product {
+				sum *= x
+			} else {
+				sum += x
+			}
+			if !o.exclusive {
+				d[at] = sum
+			}
+			at += step
+		}
+	}
+}
