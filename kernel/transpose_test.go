@@ -31,9 +31,15 @@ func testTranspose[T Element](t *testing.T, c *CPU, value func(i int) T) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, 4))
 	cases := []struct{ shape, perm []int }{
-		{nil, nil}, {[]int{0, 3}, []int{1, 0}}, {[]int{300, 200}, []int{1, 0}}, {[]int{1, 3, 40, 50}, []int{0, 2, 3, 1}},
-		{[]int{2, 30, 40, 3}, []int{0, 3, 1, 2}}, {[]int{1, 10, 12, 2, 58}, []int{0, 1, 2, 4, 3}}, {[]int{2, 7, 12, 64}, []int{0, 2, 1, 3}},
-		{[]int{5, 2, 33}, []int{0, 2, 1}}, {[]int{70, 70, 5}, []int{2, 1, 0}},
+		{nil, nil},
+		{[]int{0, 3}, []int{1, 0}},
+		{[]int{300, 200}, []int{1, 0}},
+		{[]int{1, 3, 40, 50}, []int{0, 2, 3, 1}},
+		{[]int{2, 30, 40, 3}, []int{0, 3, 1, 2}},
+		{[]int{1, 10, 12, 2, 58}, []int{0, 1, 2, 4, 3}},
+		{[]int{2, 7, 12, 64}, []int{0, 2, 1, 3}},
+		{[]int{5, 2, 33}, []int{0, 2, 1}},
+		{[]int{70, 70, 5}, []int{2, 1, 0}},
 	}
 	for range 60 {
 		rank := 1 + r.IntN(6)

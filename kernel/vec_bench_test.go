@@ -44,8 +44,19 @@ func BenchmarkActivate(b *testing.B) {
 		name string
 		kind ActivationKind
 	}{
-		{"Relu", ClipTo}, {"HardSwish", HardSwish}, {"Exp", Exp}, {"Sigmoid", Sigmoid}, {"Swish", Swish}, {"Tanh", Tanh}, {"Erf", Erf},
-		{"Gelu", Gelu}, {"Mish", Mish}, {"Softplus", Softplus}, {"Elu", Elu}, {"Log", Log}, {"Sqrt", Sqrt},
+		{"Relu", ClipTo},
+		{"HardSwish", HardSwish},
+		{"Exp", Exp},
+		{"Sigmoid", Sigmoid},
+		{"Swish", Swish},
+		{"Tanh", Tanh},
+		{"Erf", Erf},
+		{"Gelu", Gelu},
+		{"Mish", Mish},
+		{"Softplus", Softplus},
+		{"Elu", Elu},
+		{"Log", Log},
+		{"Sqrt", Sqrt},
 	} {
 		for _, n := range benchSizes {
 			src, dst := newBuffer(n, 0).fill(random(), 2).data, make([]float32, n)

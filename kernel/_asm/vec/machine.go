@@ -131,6 +131,7 @@ func (m *machine) polynomial(x vec, c ...float64) vec {
 
 // Integers.
 func (m *machine) addInt(a vec, b operand.Op) vec { return m.op3(VPADDD, VPADDD_BCST, a, b, m.reg()) }
+
 func (m *machine) subInt(a vec, b operand.Op) vec { return m.op3(VPSUBD, VPSUBD_BCST, a, b, m.reg()) }
 
 func (m *machine) shiftLeft(a vec, n uint64) vec {
