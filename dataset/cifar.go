@@ -143,6 +143,7 @@ func cifarColumn(data []byte) column {
 	return column{
 		Field:  Field{Name: "image", Kind: Image, Type: tensor.TypeOf[uint8](), Shape: []int{cifarSide, cifarSide, 3}},
 		data:   data,
+		size:   3 * cifarPixels,
 		stride: 3 * cifarPixels,
 	}
 }

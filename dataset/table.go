@@ -23,7 +23,8 @@ type column struct {
 	Field            // Shape is of one sample; of a ragged column the first dimension does not count
 	data    []byte   // nil for strings
 	texts   []string // in place of data
-	stride  int      // bytes from sample to sample, or from row to row
+	size    int      // bytes (or texts) of a sample, or of a row
+	stride  int      // from the beginning of one to that of the next
 	offsets []int64  // rows of the samples of a ragged column, n+1 of them
 	planar  bool     // the images are [C, H, W] in memory
 }
@@ -36,17 +37,18 @@ func newColumn(name string, t *tensor.Tensor) column {
 		size *= d
 	}
 	if t.Type == onnx.String {
-		c.stride = size
+		c.size, c.stride = size, size
 		return c
 	}
-	c.data, c.stride = t.Bytes(), size*tensor.Width(t.Type)
+	c.size = size * tensor.Width(t.Type)
+	c.data, c.stride = t.Bytes(), c.size
 	return c
 }
 
 // read returns the value of sample i.
 func (c *column) read(i int) *tensor.Tensor {
 	if c.texts != nil {
-		return tensor.FromStrings(c.texts[i*c.stride:][:c.stride], c.Shape...)
+		return tensor.FromStrings(c.texts[i*c.stride:][:c.size], c.Shape...)
 	}
 	if c.offsets != nil {
 		lo, hi := int(c.offsets[i]), int(c.offsets[i+1])
@@ -54,11 +56,11 @@ func (c *column) read(i int) *tensor.Tensor {
 		return over(c.data[lo*c.stride:hi*c.stride], c.Type, shape)
 	}
 	if !c.planar {
-		return over(c.data[i*c.stride:][:c.stride], c.Type, c.Shape)
+		return over(c.data[i*c.stride:][:c.size], c.Type, c.Shape)
 	}
-	out := tensor.Buffer(c.stride)
+	out := tensor.Buffer(c.size)
 	h, w, ch := c.Shape[len(c.Shape)-3], c.Shape[len(c.Shape)-2], c.Shape[len(c.Shape)-1]
-	interleave(out, c.data[i*c.stride:][:c.stride], ch, h*w, tensor.Width(c.Type))
+	interleave(out, c.data[i*c.stride:][:c.size], ch, h*w, tensor.Width(c.Type))
 	return over(out, c.Type, c.Shape)
 }
 
