@@ -1,0 +1,466 @@
+package ops
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
+)
+
+// conv is Conv: the cross-correlation of x [N, C, …] with weights [M, C/groups, …], plus a bias [M], of floating-point numbers.
+//
+// Images of one and two dimensions in float32 go to [kernel.Conv], which is channels-last: for others it is repacked around them.
+// All else unfolds windows and multiplies.
+type conv struct {
+	fused
+	window  *window
+	groups  int
+	inputs  int // of its own
+	weights *convWeights
+	states  *states[convState]
+}
+
+// convState is what a run needs.
+type convState struct {
+	shape    []int // of the output
+	slides   []slide
+	at       positions
+	epilogue kernel.Epilogue
+}
+
+// convWeights are constant weights, prepared for each padding that occurs: automatic padding depends on the size of images.
+type convWeights struct {
+	shape         []int
+	weights, bias []float32 // nil when no other padding can occur
+	mu            sync.Mutex
+	made          []*madeConv
+}
+
+type madeConv struct {
+	pads [4]int
+	conv *kernel.Conv
+}
+
+func newConv(n *Node) (Op, error) {
+	w, err := newWindow(n)
+	if err != nil {
+		return nil, err
+	}
+	o := &conv{window: w, groups: n.Int("group", 1), inputs: len(n.Inputs), states: new(states[convState])}
+	if o.groups < 1 {
+		return nil, fmt.Errorf("attribute group is %d", o.groups)
+	}
+	return o, nil
+}
+
+func (o *conv) Infer(in []Info) ([]Info, error) {
+	own := in[:o.own(len(in))]
+	dt, err := typesFloat.same(own, 0, len(own))
+	if err != nil {
+		return nil, err
+	}
+	x, w := in[0].Shape, in[1].Shape
+	if o.weights != nil {
+		w = MakeShape(o.weights.shape...)
+	}
+	out := Info{Type: dt}
+	switch {
+	case x != nil && len(x) < 3:
+		return nil, rankError(0, len(x), "3 or more")
+	case w != nil && len(w) < 3:
+		return nil, rankError(1, len(w), "3 or more")
+	case x != nil && w != nil && len(x) != len(w):
+		return nil, fmt.Errorf("ranks %d of the input and %d of the weights", len(x), len(w))
+	case x == nil:
+		return []Info{out}, nil
+	}
+	var kernel Shape
+	channels := Unknown
+	if w != nil {
+		if err := o.fit(x[1], w[0], w[1]); err != nil {
+			return nil, err
+		}
+		kernel, channels = w[2:], w[0]
+	}
+	spatial, err := o.window.infer(x[2:], kernel)
+	if err != nil {
+		return nil, err
+	}
+	if len(own) > 2 && own[2].Shape != nil {
+		if b := own[2].Shape; len(b) != 1 || b[0].IsKnown() && channels.IsKnown() && b[0] != channels {
+			return nil, fmt.Errorf("bias of shape %s for %s channels", b, channels)
+		}
+	}
+	out.Shape = slices.Concat(Shape{x[0], channels}, spatial)
+	return []Info{out}, o.infer(in, out)
+}
+
+// fit checks channels of the input, and the first two dimensions of the weights.
+func (o *conv) fit(c, m, each Dim) error {
+	switch {
+	case m.IsKnown() && m.N%o.groups != 0:
+		return fmt.Errorf("%d output channels in %d groups", m.N, o.groups)
+	case c.IsKnown() && c.N%o.groups != 0:
+		return fmt.Errorf("%d input channels in %d groups", c.N, o.groups)
+	case c.IsKnown() && each.IsKnown() && c.N != each.N*o.groups:
+		return fmt.Errorf("%d input channels for weights of %d groups of %d", c.N, o.groups, each.N)
+	}
+	return nil
+}
+
+// Cost counts a multiplication for each element of the result and of a window.
+func (o *conv) Cost(in, out []Info) Cost {
+	y, ok := out[0].Shape.Known()
+	w, okW := in[1].Shape.Known()
+	if o.weights != nil {
+		w, okW = o.weights.shape, true
+	}
+	if !ok || !okW || len(w) < 2 {
+		return Cost{}
+	}
+	return Cost{MACs: int64(product(y)) * int64(product(w[1:]))}
+}
+
+// ChannelsLast takes images of two dimensions in float32, and what is added, in that layout.
+func (o *conv) ChannelsLast(in []Info) ([]bool, bool) {
+	ok := make([]bool, len(in))
+	if len(in[0].Shape) != 4 || in[0].Type != onnx.Float {
+		return ok, false
+	}
+	ok[0] = true
+	if o.add {
+		ok[len(in)-1] = true
+	}
+	return ok, true
+}
+
+// InPlace lists what is added.
+func (o *conv) InPlace() []int {
+	if o.add {
+		return []int{o.inputs}
+	}
+	return nil
+}
+
+// Fuse takes over an addition and a function.
+func (o *conv) Fuse(add bool, act kernel.Activation) Op {
+	f, ok := o.with(add, act)
+	if !ok {
+		return nil
+	}
+	p := *o
+	p.fused = f
+	return &p
+}
+
+// Pack prepares constant weights in float32 and a constant bias.
+func (o *conv) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
+	w := info[1].Value
+	if w == nil || w.Type != onnx.Float || o.weights != nil || len(w.Shape) != 3 && len(w.Shape) != 4 || w.Len() == 0 {
+		return nil, nil, nil
+	}
+	cw := &convWeights{shape: slices.Clone(w.Shape), weights: tensor.Of[float32](w)}
+	dropped := []int{1}
+	if o.own(len(info)) > 2 && !info[2].Missing() {
+		b := info[2].Value
+		if b == nil || b.Type != onnx.Float || b.Len() != w.Shape[0] {
+			return nil, nil, nil
+		}
+		cw.bias = tensor.Of[float32](b)
+		dropped = append(dropped, 2)
+	}
+	if err := o.fit(Known(w.Shape[1]*o.groups), Known(w.Shape[0]), Known(w.Shape[1])); err != nil {
+		return nil, nil, err
+	}
+	if err := o.window.fits(len(w.Shape)-2, w.Shape[2:]); err != nil {
+		return nil, nil, fmt.Errorf("input 1: %w", err)
+	}
+	p := *o
+	p.weights = cw
+	// Prepare now if the padding is known, which it is unless it depends on the size of the image.
+	size, known := make([]int, len(w.Shape)-2), false
+	if s := info[0].Shape; len(s) == len(w.Shape) {
+		if d, ok := s[2:].Known(); ok {
+			size, known = d, true
+		}
+	}
+	fixed := !o.window.same()
+	if fixed || known {
+		sl := make([]slide, len(size))
+		for i := range sl {
+			sl[i] = o.window.along(i, len(size), w.Shape[i+2])
+			if err := o.window.place(&sl[i], size[i]); err != nil && known {
+				return nil, nil, fmt.Errorf("input 0: dimension %d: %w", i+2, err)
+			}
+			sl[i].in = size[i]
+		}
+		p.prepared(cpu, sl)
+	}
+	if fixed {
+		cw.weights, cw.bias = nil, nil
+	}
+	return &p, dropped, nil
+}
+
+// prepared returns the convolution for a padding.
+func (o *conv) prepared(cpu *kernel.CPU, s []slide) *kernel.Conv {
+	shape := o.shape(s, o.weights.shape)
+	cw := o.weights
+	cw.mu.Lock()
+	defer cw.mu.Unlock()
+	for _, m := range cw.made {
+		if m.pads == shape.Pads {
+			return m.conv
+		}
+	}
+	h, w := 1, s[len(s)-1].in
+	if len(s) == 2 {
+		h = s[0].in
+	}
+	m := &madeConv{shape.Pads, kernel.NewConv(cpu, shape, cw.weights, cw.bias, h, w)}
+	cw.made = append(cw.made, m)
+	return m.conv
+}
+
+// shape describes a convolution of images of one or two dimensions.
+func (o *conv) shape(s []slide, weights []int) kernel.ConvShape {
+	k := kernel.ConvShape{
+		In: weights[1] * o.groups, Out: weights[0], Groups: o.groups,
+		Kernel: [2]int{1, 1}, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1},
+	}
+	for i := range s {
+		axis := i + 2 - len(s)
+		k.Kernel[axis], k.Stride[axis], k.Dilation[axis] = s[i].kernel, s[i].stride, s[i].dilation
+		k.Pads[axis], k.Pads[axis+2] = s[i].before, s[i].after
+	}
+	return k
+}
+
+// Scratch asks for the kernel's memory, and for repacked images of one dimension, which have no layout that is channels-last.
+func (o *conv) Scratch(cpu *kernel.CPU, in []Info) int {
+	x, ok := in[0].Shape.Known()
+	if !ok || o.weights == nil || len(x) != len(o.weights.shape) {
+		return 0
+	}
+	s, err := o.window.slides(nil, x[2:], o.weights.shape[2:])
+	if err != nil {
+		return 0
+	}
+	h := 1
+	if len(s) == 2 {
+		h = x[2]
+	}
+	n := o.prepared(cpu, s).Scratch(x[0], h, x[len(x)-1])
+	if len(x) == 3 {
+		n += product(x) + x[0]*o.weights.shape[0]*outputs(s)
+	}
+	return n
+}
+
+func (o *conv) Run(c *Call) error { return half(c, o) }
+
+func (o *conv) run(c *Call) error {
+	s := o.states.get()
+	defer o.states.put(s)
+	w, err := o.plan(c, s)
+	if err != nil {
+		return err
+	}
+	x := c.In[0]
+	y, err := c.Out(0, x.Type, s.shape, x.Layout)
+	if err != nil || y.Len() == 0 {
+		return err
+	}
+	if x.Type == onnx.Float && len(x.Shape) <= 4 && product(w) > 0 {
+		return o.images(c, s, w, y)
+	}
+	if x.Layout != tensor.Plain {
+		return fmt.Errorf("input 0 is %s", x.Layout)
+	}
+	to, err := o.target(y)
+	if err != nil {
+		return err
+	}
+	switch x.Type {
+	case onnx.Float:
+		convolve[float32](c, o, s, w, to)
+	case onnx.Double:
+		convolve[float64](c, o, s, w, to)
+	default:
+		return typeError(0, x.Type)
+	}
+	return o.finish(c, y, to)
+}
+
+// plan checks the operands and returns the shape of the weights.
+func (o *conv) plan(c *Call, s *convState) (w []int, err error) {
+	x := c.In[0].Shape
+	if o.weights != nil {
+		w = o.weights.shape
+		if c.In[0].Type != onnx.Float {
+			return nil, typeError(0, c.In[0].Type)
+		}
+	} else {
+		w = c.In[1].Shape
+		if err := c.sameTypes(o.own(len(c.In))); err != nil {
+			return nil, err
+		}
+	}
+	if len(x) < 3 || len(w) != len(x) {
+		return nil, fmt.Errorf("ranks %d of the input and %d of the weights", len(x), len(w))
+	}
+	if err := o.fit(Known(x[1]), Known(w[0]), Known(w[1])); err != nil {
+		return nil, err
+	}
+	if b := o.bias(c); b != nil && (len(b.Shape) != 1 || b.Shape[0] != w[0]) {
+		return nil, fmt.Errorf("bias of shape %v for %d channels", b.Shape, w[0])
+	}
+	if s.slides, err = o.window.slides(s.slides, x[2:], w[2:]); err != nil {
+		return nil, err
+	}
+	s.shape = append(s.shape[:0], x[0], w[0])
+	for _, d := range s.slides {
+		s.shape = append(s.shape, d.out)
+	}
+	return w, nil
+}
+
+// bias returns the bias that is not prepared with the weights, or nil.
+func (o *conv) bias(c *Call) *tensor.Tensor {
+	if o.weights != nil || o.own(len(c.In)) < 3 {
+		return nil
+	}
+	return c.In[2]
+}
+
+// images runs the kernel.
+func (o *conv) images(c *Call, s *convState, w []int, y *tensor.Tensor) error {
+	add, err := o.addend(c, y)
+	if err != nil {
+		return err
+	}
+	var cv *kernel.Conv
+	if o.weights != nil {
+		cv = o.prepared(c.CPU, s.slides)
+	} else {
+		var bias []float32
+		if b := o.bias(c); b != nil {
+			bias = tensor.Of[float32](b)
+		}
+		cv = kernel.NewConv(c.CPU, o.shape(s.slides, w), tensor.Of[float32](c.In[1]), bias, 0, 0)
+	}
+	x := c.In[0]
+	n, ch, m := x.Shape[0], x.Shape[1], w[0]
+	inner, outer := product(x.Shape[2:]), product(s.shape[2:])
+	height, width := 1, x.Shape[len(x.Shape)-1]
+	if len(x.Shape) == 4 {
+		height = x.Shape[2]
+	}
+	src, dst := tensor.Of[float32](x), tensor.Of[float32](y)
+	repackIn := x.Layout == tensor.Plain && ch > 1 && inner > 1
+	repackOut := x.Layout == tensor.Plain && m > 1 && outer > 1
+	own := cv.Scratch(n, height, width)
+	need := own
+	if repackIn {
+		need += len(src)
+	}
+	if repackOut {
+		need += len(dst)
+	}
+	scratch := c.scratch(need)
+	rest := scratch[own:]
+	if repackIn {
+		kernel.ChannelsLast(c.CPU, rest[:len(src)], src, n, ch, inner)
+		src, rest = rest[:len(src)], rest[len(src):]
+	}
+	to := dst
+	s.epilogue = kernel.Epilogue{Act: o.act, Add: add}
+	if repackOut {
+		to = rest[:len(dst)]
+		if add != nil { // it lies as the output does
+			s.epilogue = kernel.Epilogue{}
+		}
+	}
+	cv.Run(c.CPU, to, src, n, height, width, &s.epilogue, scratch[:own])
+	s.epilogue = kernel.Epilogue{}
+	if !repackOut {
+		return nil
+	}
+	if add == nil {
+		kernel.ChannelsFirst(c.CPU, dst, to, n, m, outer)
+		return nil
+	}
+	// dst may be add: it cannot take the result before it is read.
+	sum := make([]float32, len(dst))
+	kernel.ChannelsFirst(c.CPU, sum, to, n, m, outer)
+	shape, step := [1]int{len(dst)}, [1]int{1}
+	kernel.Binary(c.CPU, kernel.Add, dst, sum, add, shape[:], step[:], step[:], o.act)
+	return nil
+}
+
+// unfolded is how many elements of windows are laid out at once.
+const unfolded = 1 << 20
+
+// convolve is the general method, but for what is fused: it lays windows out as rows and multiplies them with the weights.
+func convolve[T float32 | float64](c *Call, o *conv, s *convState, w []int, y *tensor.Tensor) {
+	x, weights, dst := elements[T](c.In[0]), elements[T](c.In[1]), elements[T](y)
+	n, each, m := c.In[0].Shape[0], w[1], w[0]/o.groups
+	inner, outer, taps := product(c.In[0].Shape[2:]), outputs(s.slides), volumeOf(s.slides)
+	k := each * taps
+	if k == 0 {
+		clear(dst)
+	} else {
+		chunk := min(outer, max(1, unfolded/k))
+		rows := make([]T, chunk*k)
+		for i := range n * o.groups {
+			image := x[i*each*inner:][:each*inner]
+			s.at.start(s.slides)
+			for first := 0; first < outer; first += chunk {
+				count := min(chunk, outer-first)
+				clear(rows[:count*k])
+				for r := range count {
+					for _, t := range s.at.covered() {
+						for ch := range each {
+							rows[r*k+ch*taps+t.kernel] = image[ch*inner+t.offset]
+						}
+					}
+					s.at.next()
+				}
+				group := i % o.groups
+				multiplyTransposed(c.CPU, dst[i*m*outer+first:], outer, weights[group*m*k:][:m*k], rows[:count*k], m, count, k)
+			}
+		}
+	}
+	if b := o.bias(c); b != nil {
+		addBias(dst, elements[T](b), outer)
+	}
+}
+
+// addBias adds to rows of n elements an element each, again from the first when bias ends.
+func addBias[T number](dst, bias []T, n int) {
+	for i := range dst {
+		dst[i] += bias[i/n%len(bias)]
+	}
+}
+
+// multiplyTransposed computes dst [m, n] = a [m, k] · b [n, k]ᵀ; rows of dst begin ldc apart.
+func multiplyTransposed[T float32 | float64](cpu *kernel.CPU, dst []T, ldc int, a, b []T, m, n, k int) {
+	if d, ok := any(dst).([]float32); ok {
+		kernel.Gemm(cpu, &kernel.Product{
+			TransB: true, M: m, N: n, K: k, Alpha: 1, A: any(a).([]float32), LDA: k, B: any(b).([]float32), LDB: k, C: d, LDC: ldc,
+		})
+		return
+	}
+	for i := range m {
+		for j := range n {
+			var sum T
+			for l, v := range a[i*k:][:k] {
+				sum += v * b[j*k+l]
+			}
+			dst[i*ldc+j] = sum
+		}
+	}
+}
