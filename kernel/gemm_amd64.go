@@ -19,10 +19,22 @@ func tile16AVX512(t *byte, rows int)
 //go:noescape
 func tile16AVX2(t *byte, rows int)
 
+// copyRunsAVX2 copies rows of runs of 16 elements. Distances are in bytes.
+// Runs of a row are together in src, and dstStep apart in dst.
+//
+//go:noescape
+func copyRunsAVX2(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
+
 // tile32AVX512 computes a tile of 1 to 14 rows and up to 32 columns.
 //
 //go:noescape
 func tile32AVX512(t *byte, rows int)
+
+// copyRunsAVX512 copies rows of runs of 32 elements. Distances are in bytes.
+// Runs of a row are together in src, and dstStep apart in dst.
+//
+//go:noescape
+func copyRunsAVX512(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
 
 // pause waits for a moment, n times, and leaves the core to its other thread meanwhile.
 func pause(n int)

@@ -23,7 +23,7 @@ DATA gemmLanes<>+60(SB)/4, $+15
 GLOBL gemmLanes<>(SB), RODATA|NOPTR, $64
 
 // func tile8AVX2(t *byte, rows int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tile8AVX2(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
@@ -62,15 +62,18 @@ r1:
 	MOVQ   48(AX), DX
 	MOVQ   16(AX), BX
 	MOVQ   24(AX), SI
+	MOVQ   56(AX), DI
+	MOVQ   64(AX), DI
+	MOVQ   120(AX), R8
 
 r1segment:
-	MOVQ (BX), R9
+	MOVQ (BX), R10
 	MOVQ (AX), DI
-	LEAQ (DI)(R9*4), DI
-	MOVQ 32(AX), R8
-	MOVQ R8, R9
-	ANDQ $0x03, R8
-	SHRQ $0x02, R9
+	LEAQ (DI)(R10*4), DI
+	MOVQ 32(AX), R9
+	MOVQ R9, R10
+	ANDQ $0x03, R9
+	SHRQ $0x02, R10
 	JZ   r1few
 
 r1four:
@@ -90,12 +93,15 @@ r1four:
 	ADDQ         DX, CX
 	VBROADCASTSS 12(DI), Y2
 	VFMADD231PS  Y1, Y2, Y0
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         $0x80, R8
 	ADDQ         $0x10, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1four
 
 r1few:
-	TESTQ R8, R8
+	TESTQ R9, R9
 	JZ    r1next
 
 r1one:
@@ -104,7 +110,7 @@ r1one:
 	VBROADCASTSS (DI), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         $0x04, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          r1one
 
 r1next:
@@ -216,15 +222,19 @@ r2:
 	MOVQ   48(AX), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
+	MOVQ   56(AX), R8
+	MOVQ   64(AX), R9
+	ADDQ   R9, R8
+	MOVQ   120(AX), R9
 
 r2segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r2few
 
 r2four:
@@ -252,12 +262,15 @@ r2four:
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS 12(R8)(CX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2four
 
 r2few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r2next
 
 r2one:
@@ -268,7 +281,7 @@ r2one:
 	VBROADCASTSS (R8)(CX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r2one
 
 r2next:
@@ -405,15 +418,20 @@ r3:
 	MOVQ   48(AX), BX
 	MOVQ   16(AX), SI
 	MOVQ   24(AX), DI
+	MOVQ   56(AX), R8
+	MOVQ   64(AX), R9
+	ADDQ   R9, R8
+	ADDQ   R9, R8
+	MOVQ   120(AX), R9
 
 r3segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r3few
 
 r3four:
@@ -449,12 +467,15 @@ r3four:
 	VFMADD231PS  Y3, Y4, Y1
 	VBROADCASTSS 12(R8)(CX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3four
 
 r3few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r3next
 
 r3one:
@@ -467,7 +488,7 @@ r3one:
 	VBROADCASTSS (R8)(CX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r3one
 
 r3next:
@@ -629,15 +650,21 @@ r4:
 	MOVQ   48(AX), SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
+	MOVQ   56(AX), R9
+	MOVQ   64(AX), R10
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	MOVQ   120(AX), R10
 
 r4segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r4few
 
 r4four:
@@ -681,12 +708,15 @@ r4four:
 	VFMADD231PS  Y4, Y5, Y2
 	VBROADCASTSS 12(R9)(DX*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4four
 
 r4few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r4next
 
 r4one:
@@ -701,7 +731,7 @@ r4one:
 	VBROADCASTSS (R9)(DX*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r4one
 
 r4next:
@@ -888,15 +918,22 @@ r5:
 	MOVQ   48(AX), SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
+	MOVQ   56(AX), R9
+	MOVQ   64(AX), R10
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	MOVQ   120(AX), R10
 
 r5segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r5few
 
 r5four:
@@ -948,12 +985,15 @@ r5four:
 	VFMADD231PS  Y5, Y6, Y3
 	VBROADCASTSS 12(R9)(CX*4), Y6
 	VFMADD231PS  Y5, Y6, Y4
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5four
 
 r5few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r5next
 
 r5one:
@@ -970,7 +1010,7 @@ r5one:
 	VBROADCASTSS (R9)(CX*4), Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r5one
 
 r5next:
@@ -1182,17 +1222,25 @@ r6:
 	MOVQ   48(AX), SI
 	MOVQ   16(AX), DI
 	MOVQ   24(AX), R8
+	MOVQ   56(AX), R9
+	MOVQ   64(AX), R10
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	ADDQ   R10, R9
+	MOVQ   120(AX), R11
 
 r6segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r6few
 
 r6four:
@@ -1252,13 +1300,16 @@ r6four:
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 12(R10), Y7
 	VFMADD231PS  Y6, Y7, Y5
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6four
 
 r6few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r6next
 
 r6one:
@@ -1278,7 +1329,7 @@ r6one:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r6one
 
 r6next:
@@ -1502,7 +1553,7 @@ r6unclippedpart:
 	RET
 
 // func tile16AVX512(t *byte, rows int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·tile16AVX512(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
@@ -1574,22 +1625,26 @@ above12_14:
 	JMP r14
 
 r1:
-	VXORPS Z0, Z0, Z0
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), CX
-	MOVQ   40(AX), CX
-	MOVQ   48(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   24(AX), SI
+	VXORPS     Z0, Z0, Z0
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), CX
+	MOVQ       40(AX), CX
+	MOVQ       48(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       56(AX), DI
+	MOVQ       64(AX), R8
+	PREFETCHT0 (DI)
+	MOVQ       120(AX), R8
 
 r1segment:
-	MOVQ (BX), R9
+	MOVQ (BX), R10
 	MOVQ (AX), DI
-	LEAQ (DI)(R9*4), DI
-	MOVQ 32(AX), R8
-	MOVQ R8, R9
-	ANDQ $0x03, R8
-	SHRQ $0x02, R9
+	LEAQ (DI)(R10*4), DI
+	MOVQ 32(AX), R9
+	MOVQ R9, R10
+	ANDQ $0x03, R9
+	SHRQ $0x02, R10
 	JZ   r1few
 
 r1four:
@@ -1609,12 +1664,15 @@ r1four:
 	ADDQ         DX, CX
 	VBROADCASTSS 12(DI), Z2
 	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         $0x80, R8
 	ADDQ         $0x10, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1four
 
 r1few:
-	TESTQ R8, R8
+	TESTQ R9, R9
 	JZ    r1next
 
 r1one:
@@ -1623,7 +1681,7 @@ r1one:
 	VBROADCASTSS (DI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x04, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          r1one
 
 r1next:
@@ -1680,23 +1738,29 @@ r1unclipped:
 	RET
 
 r2:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	MOVQ       120(AX), R9
 
 r2segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r2few
 
 r2four:
@@ -1724,12 +1788,15 @@ r2four:
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 12(R8)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2four
 
 r2few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r2next
 
 r2one:
@@ -1740,7 +1807,7 @@ r2one:
 	VBROADCASTSS (R8)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r2one
 
 r2next:
@@ -1809,24 +1876,32 @@ r2unclipped:
 	RET
 
 r3:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	MOVQ       120(AX), R9
 
 r3segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r3few
 
 r3four:
@@ -1862,12 +1937,15 @@ r3four:
 	VFMADD231PS  Z3, Z4, Z1
 	VBROADCASTSS 12(R8)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3four
 
 r3few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r3next
 
 r3one:
@@ -1880,7 +1958,7 @@ r3one:
 	VBROADCASTSS (R8)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r3one
 
 r3next:
@@ -1961,25 +2039,35 @@ r3unclipped:
 	RET
 
 r4:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R10
 
 r4segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r4few
 
 r4four:
@@ -2023,12 +2111,15 @@ r4four:
 	VFMADD231PS  Z4, Z5, Z2
 	VBROADCASTSS 12(R9)(DX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4four
 
 r4few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r4next
 
 r4one:
@@ -2043,7 +2134,7 @@ r4one:
 	VBROADCASTSS (R9)(DX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r4one
 
 r4next:
@@ -2136,26 +2227,38 @@ r4unclipped:
 	RET
 
 r5:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R10
 
 r5segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r5few
 
 r5four:
@@ -2207,12 +2310,15 @@ r5four:
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS 12(R9)(CX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5four
 
 r5few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r5next
 
 r5one:
@@ -2229,7 +2335,7 @@ r5one:
 	VBROADCASTSS (R9)(CX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r5one
 
 r5next:
@@ -2334,29 +2440,43 @@ r5unclipped:
 	RET
 
 r6:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r6segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r6few
 
 r6four:
@@ -2416,13 +2536,16 @@ r6four:
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS 12(R10), Z7
 	VFMADD231PS  Z6, Z7, Z5
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6four
 
 r6few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r6next
 
 r6one:
@@ -2442,7 +2565,7 @@ r6one:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r6one
 
 r6next:
@@ -2559,30 +2682,46 @@ r6unclipped:
 	RET
 
 r7:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r7segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r7few
 
 r7four:
@@ -2650,13 +2789,16 @@ r7four:
 	VFMADD231PS  Z7, Z8, Z5
 	VBROADCASTSS 12(R10)(CX*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r7four
 
 r7few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r7next
 
 r7one:
@@ -2678,7 +2820,7 @@ r7one:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r7one
 
 r7next:
@@ -2807,31 +2949,49 @@ r7unclipped:
 	RET
 
 r8:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r8segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r8few
 
 r8four:
@@ -2907,13 +3067,16 @@ r8four:
 	VFMADD231PS  Z8, Z9, Z6
 	VBROADCASTSS 12(R10)(CX*2), Z9
 	VFMADD231PS  Z8, Z9, Z7
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r8four
 
 r8few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r8next
 
 r8one:
@@ -2937,7 +3100,7 @@ r8one:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r8one
 
 r8next:
@@ -3078,32 +3241,52 @@ r8unclipped:
 	RET
 
 r9:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r9segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r9few
 
 r9four:
@@ -3187,13 +3370,16 @@ r9four:
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS 12(R10)(DX*1), Z10
 	VFMADD231PS  Z9, Z10, Z8
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r9four
 
 r9few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r9next
 
 r9one:
@@ -3219,7 +3405,7 @@ r9one:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r9one
 
 r9next:
@@ -3372,33 +3558,55 @@ r9unclipped:
 	RET
 
 r10:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r10segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r10few
 
 r10four:
@@ -3490,13 +3698,16 @@ r10four:
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS 12(R10)(CX*4), Z11
 	VFMADD231PS  Z10, Z11, Z9
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r10four
 
 r10few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r10next
 
 r10one:
@@ -3524,7 +3735,7 @@ r10one:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r10one
 
 r10next:
@@ -3689,36 +3900,60 @@ r10unclipped:
 	RET
 
 r11:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R12
 
 r11segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r11few
 
 r11four:
@@ -3818,14 +4053,17 @@ r11four:
 	VFMADD231PS  Z11, Z12, Z9
 	VBROADCASTSS 12(R11), Z12
 	VFMADD231PS  Z11, Z12, Z10
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r11four
 
 r11few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r11next
 
 r11one:
@@ -3856,7 +4094,7 @@ r11one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r11one
 
 r11next:
@@ -4033,37 +4271,63 @@ r11unclipped:
 	RET
 
 r12:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R12
 
 r12segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r12few
 
 r12four:
@@ -4171,14 +4435,17 @@ r12four:
 	VFMADD231PS  Z12, Z13, Z10
 	VBROADCASTSS 12(R11)(CX*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r12four
 
 r12few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r12next
 
 r12one:
@@ -4211,7 +4478,7 @@ r12one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r12one
 
 r12next:
@@ -4400,38 +4667,66 @@ r12unclipped:
 	RET
 
 r13:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R12
 
 r13segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r13few
 
 r13four:
@@ -4547,14 +4842,17 @@ r13four:
 	VFMADD231PS  Z13, Z14, Z11
 	VBROADCASTSS 12(R11)(CX*2), Z14
 	VFMADD231PS  Z13, Z14, Z12
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r13four
 
 r13few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r13next
 
 r13one:
@@ -4589,7 +4887,7 @@ r13one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r13one
 
 r13next:
@@ -4790,39 +5088,69 @@ r13unclipped:
 	RET
 
 r14:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R12
 
 r14segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r14few
 
 r14four:
@@ -4946,14 +5274,17 @@ r14four:
 	VFMADD231PS  Z14, Z15, Z12
 	VBROADCASTSS 12(R11)(DX*1), Z15
 	VFMADD231PS  Z14, Z15, Z13
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r14four
 
 r14few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r14next
 
 r14one:
@@ -4990,7 +5321,7 @@ r14one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r14one
 
 r14next:
@@ -5203,7 +5534,7 @@ r14unclipped:
 	RET
 
 // func tile16AVX2(t *byte, rows int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tile16AVX2(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
@@ -5235,23 +5566,27 @@ above4_6:
 	JMP r6
 
 r1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), CX
-	MOVQ   40(AX), CX
-	MOVQ   48(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   24(AX), SI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), CX
+	MOVQ       40(AX), CX
+	MOVQ       48(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       56(AX), DI
+	MOVQ       64(AX), R8
+	PREFETCHT0 (DI)
+	MOVQ       120(AX), R8
 
 r1segment:
-	MOVQ (BX), R9
+	MOVQ (BX), R10
 	MOVQ (AX), DI
-	LEAQ (DI)(R9*4), DI
-	MOVQ 32(AX), R8
-	MOVQ R8, R9
-	ANDQ $0x03, R8
-	SHRQ $0x02, R9
+	LEAQ (DI)(R10*4), DI
+	MOVQ 32(AX), R9
+	MOVQ R9, R10
+	ANDQ $0x03, R9
+	SHRQ $0x02, R10
 	JZ   r1few
 
 r1four:
@@ -5279,12 +5614,15 @@ r1four:
 	VBROADCASTSS 12(DI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         $0x80, R8
 	ADDQ         $0x10, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1four
 
 r1few:
-	TESTQ R8, R8
+	TESTQ R9, R9
 	JZ    r1next
 
 r1one:
@@ -5295,7 +5633,7 @@ r1one:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x04, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          r1one
 
 r1next:
@@ -5420,25 +5758,31 @@ r1unclippedpart:
 	RET
 
 r2:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	MOVQ       120(AX), R9
 
 r2segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r2few
 
 r2four:
@@ -5478,12 +5822,15 @@ r2four:
 	VBROADCASTSS 12(R8)(CX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2four
 
 r2few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r2next
 
 r2one:
@@ -5497,7 +5844,7 @@ r2one:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r2one
 
 r2next:
@@ -5664,27 +6011,35 @@ r2unclippedpart:
 	RET
 
 r3:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	MOVQ       120(AX), R9
 
 r3segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r3few
 
 r3four:
@@ -5736,12 +6091,15 @@ r3four:
 	VBROADCASTSS 12(R8)(CX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3four
 
 r3few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r3next
 
 r3one:
@@ -5758,7 +6116,7 @@ r3one:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r3one
 
 r3next:
@@ -5967,29 +6325,39 @@ r3unclippedpart:
 	RET
 
 r4:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R10
 
 r4segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r4few
 
 r4four:
@@ -6053,12 +6421,15 @@ r4four:
 	VBROADCASTSS 12(R9)(DX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4four
 
 r4few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r4next
 
 r4one:
@@ -6078,7 +6449,7 @@ r4one:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r4one
 
 r4next:
@@ -6329,31 +6700,43 @@ r4unclippedpart:
 	RET
 
 r5:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R10
 
 r5segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r5few
 
 r5four:
@@ -6429,12 +6812,15 @@ r5four:
 	VBROADCASTSS 12(R9)(CX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5four
 
 r5few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r5next
 
 r5one:
@@ -6457,7 +6843,7 @@ r5one:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r5one
 
 r5next:
@@ -6750,35 +7136,49 @@ r5unclippedpart:
 	RET
 
 r6:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	VXORPS Y11, Y11, Y11
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	MOVQ       120(AX), R11
 
 r6segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r6few
 
 r6four:
@@ -6866,13 +7266,16 @@ r6four:
 	VBROADCASTSS 12(R10), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6four
 
 r6few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r6next
 
 r6one:
@@ -6899,7 +7302,7 @@ r6one:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r6one
 
 r6next:
@@ -7233,8 +7636,42 @@ r6unclippedpart:
 	VZEROUPPER
 	RET
 
+// func copyRunsAVX2(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
+// Requires: AVX, MMX+
+TEXT ·copyRunsAVX2(SB), NOSPLIT, $0-56
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   runs+24(FP), BX
+	MOVQ   dstStride+32(FP), SI
+	MOVQ   dstStep+40(FP), DI
+	MOVQ   srcStride+48(FP), R8
+	IMUL3Q $0x06, R8, R9
+
+row:
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ BX, R12
+
+run:
+	PREFETCHT0 (R10)(R9*1)
+	VMOVUPS    (R10), Y0
+	VMOVUPS    Y0, (R11)
+	VMOVUPS    32(R10), Y0
+	VMOVUPS    Y0, 32(R11)
+	ADDQ       $0x00000040, R10
+	ADDQ       DI, R11
+	DECQ       R12
+	JNZ        run
+	ADDQ       R8, CX
+	ADDQ       SI, AX
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET
+
 // func tile32AVX512(t *byte, rows int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·tile32AVX512(SB), NOSPLIT, $0-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
@@ -7306,23 +7743,28 @@ above12_14:
 	JMP r14
 
 r1:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), CX
-	MOVQ   40(AX), CX
-	MOVQ   48(AX), DX
-	MOVQ   16(AX), BX
-	MOVQ   24(AX), SI
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), CX
+	MOVQ       40(AX), CX
+	MOVQ       48(AX), DX
+	MOVQ       16(AX), BX
+	MOVQ       24(AX), SI
+	MOVQ       56(AX), DI
+	MOVQ       64(AX), R8
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	MOVQ       120(AX), R8
 
 r1segment:
-	MOVQ (BX), R9
+	MOVQ (BX), R10
 	MOVQ (AX), DI
-	LEAQ (DI)(R9*4), DI
-	MOVQ 32(AX), R8
-	MOVQ R8, R9
-	ANDQ $0x03, R8
-	SHRQ $0x02, R9
+	LEAQ (DI)(R10*4), DI
+	MOVQ 32(AX), R9
+	MOVQ R9, R10
+	ANDQ $0x03, R9
+	SHRQ $0x02, R10
 	JZ   r1few
 
 r1four:
@@ -7350,12 +7792,15 @@ r1four:
 	VBROADCASTSS 12(DI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R8)
+	PREFETCHT1   64(R8)
+	ADDQ         $0x80, R8
 	ADDQ         $0x10, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1four
 
 r1few:
-	TESTQ R8, R8
+	TESTQ R9, R9
 	JZ    r1next
 
 r1one:
@@ -7366,7 +7811,7 @@ r1one:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x04, DI
-	DECQ         R8
+	DECQ         R9
 	JNZ          r1one
 
 r1next:
@@ -7435,25 +7880,33 @@ r1unclipped:
 	RET
 
 r2:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       120(AX), R9
 
 r2segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r2few
 
 r2four:
@@ -7493,12 +7946,15 @@ r2four:
 	VBROADCASTSS 12(R8)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2four
 
 r2few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r2next
 
 r2one:
@@ -7512,7 +7968,7 @@ r2one:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r2one
 
 r2next:
@@ -7602,27 +8058,38 @@ r2unclipped:
 	RET
 
 r3:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), DX
-	MOVQ   48(AX), BX
-	MOVQ   16(AX), SI
-	MOVQ   24(AX), DI
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), DX
+	MOVQ       48(AX), BX
+	MOVQ       16(AX), SI
+	MOVQ       24(AX), DI
+	MOVQ       56(AX), R8
+	MOVQ       64(AX), R9
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	MOVQ       120(AX), R9
 
 r3segment:
-	MOVQ (SI), R10
+	MOVQ (SI), R11
 	MOVQ (AX), R8
-	LEAQ (R8)(R10*4), R8
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (R8)(R11*4), R8
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r3few
 
 r3four:
@@ -7674,12 +8141,15 @@ r3four:
 	VBROADCASTSS 12(R8)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         $0x80, R9
 	ADDQ         $0x10, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3four
 
 r3few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r3next
 
 r3one:
@@ -7696,7 +8166,7 @@ r3one:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x04, R8
-	DECQ         R9
+	DECQ         R10
 	JNZ          r3one
 
 r3next:
@@ -7807,29 +8277,43 @@ r3unclipped:
 	RET
 
 r4:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R10
 
 r4segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r4few
 
 r4four:
@@ -7893,12 +8377,15 @@ r4four:
 	VBROADCASTSS 12(R9)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4four
 
 r4few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r4next
 
 r4one:
@@ -7918,7 +8405,7 @@ r4one:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r4one
 
 r4next:
@@ -8050,31 +8537,48 @@ r4unclipped:
 	RET
 
 r5:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R10
 
 r5segment:
-	MOVQ (DI), R11
+	MOVQ (DI), R12
 	MOVQ (AX), R9
-	LEAQ (R9)(R11*4), R9
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R9)(R12*4), R9
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r5few
 
 r5four:
@@ -8150,12 +8654,15 @@ r5four:
 	VBROADCASTSS 12(R9)(CX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
+	PREFETCHT1   (R10)
+	PREFETCHT1   64(R10)
+	ADDQ         $0x80, R10
 	ADDQ         $0x10, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5four
 
 r5few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r5next
 
 r5one:
@@ -8178,7 +8685,7 @@ r5one:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x04, R9
-	DECQ         R10
+	DECQ         R11
 	JNZ          r5one
 
 r5next:
@@ -8331,35 +8838,55 @@ r5unclipped:
 	RET
 
 r6:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R11
 
 r6segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r6few
 
 r6four:
@@ -8447,13 +8974,16 @@ r6four:
 	VBROADCASTSS 12(R10), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6four
 
 r6few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r6next
 
 r6one:
@@ -8480,7 +9010,7 @@ r6one:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r6one
 
 r6next:
@@ -8654,37 +9184,60 @@ r6unclipped:
 	RET
 
 r7:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R11
 
 r7segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r7few
 
 r7four:
@@ -8784,13 +9337,16 @@ r7four:
 	VBROADCASTSS 12(R10)(CX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r7four
 
 r7few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r7next
 
 r7one:
@@ -8820,7 +9376,7 @@ r7one:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r7one
 
 r7next:
@@ -9015,39 +9571,65 @@ r7unclipped:
 	RET
 
 r8:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R11
 
 r8segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r8few
 
 r8four:
@@ -9159,13 +9741,16 @@ r8four:
 	VBROADCASTSS 12(R10)(CX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r8four
 
 r8few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r8next
 
 r8one:
@@ -9198,7 +9783,7 @@ r8one:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r8one
 
 r8next:
@@ -9414,41 +9999,70 @@ r8unclipped:
 	RET
 
 r9:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R11
 
 r9segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r9few
 
 r9four:
@@ -9572,13 +10186,16 @@ r9four:
 	VBROADCASTSS 12(R10)(DX*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r9four
 
 r9few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r9next
 
 r9one:
@@ -9614,7 +10231,7 @@ r9one:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r9one
 
 r9next:
@@ -9851,43 +10468,75 @@ r9unclipped:
 	RET
 
 r10:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R11
 
 r10segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
+	LEAQ (R9)(R13*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r10few
 
 r10four:
@@ -10023,13 +10672,16 @@ r10four:
 	VBROADCASTSS 12(R10)(CX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R11)
+	PREFETCHT1   64(R11)
+	ADDQ         $0x80, R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r10four
 
 r10few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r10next
 
 r10one:
@@ -10068,7 +10720,7 @@ r10one:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R11
+	DECQ         R12
 	JNZ          r10one
 
 r10next:
@@ -10326,47 +10978,82 @@ r10unclipped:
 	RET
 
 r11:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R12
 
 r11segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r11few
 
 r11four:
@@ -10514,14 +11201,17 @@ r11four:
 	VBROADCASTSS 12(R11), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r11four
 
 r11few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r11next
 
 r11one:
@@ -10564,7 +11254,7 @@ r11one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r11one
 
 r11next:
@@ -10843,49 +11533,87 @@ r11unclipped:
 	RET
 
 r12:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R12
 
 r12segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r12few
 
 r12four:
@@ -11045,14 +11773,17 @@ r12four:
 	VBROADCASTSS 12(R11)(CX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r12four
 
 r12few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r12next
 
 r12one:
@@ -11098,7 +11829,7 @@ r12one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r12one
 
 r12next:
@@ -11398,51 +12129,92 @@ r12unclipped:
 	RET
 
 r13:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	VXORPS Z24, Z24, Z24
-	VXORPS Z25, Z25, Z25
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	VXORPS     Z24, Z24, Z24
+	VXORPS     Z25, Z25, Z25
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R12
 
 r13segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r13few
 
 r13four:
@@ -11614,14 +12386,17 @@ r13four:
 	VBROADCASTSS 12(R11)(CX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r13four
 
 r13few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r13next
 
 r13one:
@@ -11670,7 +12445,7 @@ r13one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r13one
 
 r13next:
@@ -11991,53 +12766,97 @@ r13unclipped:
 	RET
 
 r14:
-	VXORPS Z0, Z0, Z0
-	VXORPS Z1, Z1, Z1
-	VXORPS Z2, Z2, Z2
-	VXORPS Z3, Z3, Z3
-	VXORPS Z4, Z4, Z4
-	VXORPS Z5, Z5, Z5
-	VXORPS Z6, Z6, Z6
-	VXORPS Z7, Z7, Z7
-	VXORPS Z8, Z8, Z8
-	VXORPS Z9, Z9, Z9
-	VXORPS Z10, Z10, Z10
-	VXORPS Z11, Z11, Z11
-	VXORPS Z12, Z12, Z12
-	VXORPS Z13, Z13, Z13
-	VXORPS Z14, Z14, Z14
-	VXORPS Z15, Z15, Z15
-	VXORPS Z16, Z16, Z16
-	VXORPS Z17, Z17, Z17
-	VXORPS Z18, Z18, Z18
-	VXORPS Z19, Z19, Z19
-	VXORPS Z20, Z20, Z20
-	VXORPS Z21, Z21, Z21
-	VXORPS Z22, Z22, Z22
-	VXORPS Z23, Z23, Z23
-	VXORPS Z24, Z24, Z24
-	VXORPS Z25, Z25, Z25
-	VXORPS Z26, Z26, Z26
-	VXORPS Z27, Z27, Z27
-	MOVQ   8(AX), CX
-	LEAQ   (CX)(CX*2), DX
-	MOVQ   40(AX), BX
-	MOVQ   48(AX), SI
-	MOVQ   16(AX), DI
-	MOVQ   24(AX), R8
+	VXORPS     Z0, Z0, Z0
+	VXORPS     Z1, Z1, Z1
+	VXORPS     Z2, Z2, Z2
+	VXORPS     Z3, Z3, Z3
+	VXORPS     Z4, Z4, Z4
+	VXORPS     Z5, Z5, Z5
+	VXORPS     Z6, Z6, Z6
+	VXORPS     Z7, Z7, Z7
+	VXORPS     Z8, Z8, Z8
+	VXORPS     Z9, Z9, Z9
+	VXORPS     Z10, Z10, Z10
+	VXORPS     Z11, Z11, Z11
+	VXORPS     Z12, Z12, Z12
+	VXORPS     Z13, Z13, Z13
+	VXORPS     Z14, Z14, Z14
+	VXORPS     Z15, Z15, Z15
+	VXORPS     Z16, Z16, Z16
+	VXORPS     Z17, Z17, Z17
+	VXORPS     Z18, Z18, Z18
+	VXORPS     Z19, Z19, Z19
+	VXORPS     Z20, Z20, Z20
+	VXORPS     Z21, Z21, Z21
+	VXORPS     Z22, Z22, Z22
+	VXORPS     Z23, Z23, Z23
+	VXORPS     Z24, Z24, Z24
+	VXORPS     Z25, Z25, Z25
+	VXORPS     Z26, Z26, Z26
+	VXORPS     Z27, Z27, Z27
+	MOVQ       8(AX), CX
+	LEAQ       (CX)(CX*2), DX
+	MOVQ       40(AX), BX
+	MOVQ       48(AX), SI
+	MOVQ       16(AX), DI
+	MOVQ       24(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	MOVQ       120(AX), R12
 
 r14segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r14few
 
 r14four:
@@ -12221,14 +13040,17 @@ r14four:
 	VBROADCASTSS 12(R11)(DX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
+	PREFETCHT1   (R12)
+	PREFETCHT1   64(R12)
+	ADDQ         $0x80, R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r14four
 
 r14few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r14next
 
 r14one:
@@ -12280,7 +13102,7 @@ r14one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R12
+	DECQ         R13
 	JNZ          r14one
 
 r14next:
@@ -12618,6 +13440,41 @@ r14unclipped:
 	ADDQ    AX, CX
 	VMOVUPS Z26, K1, (CX)
 	VMOVUPS Z27, K2, 64(CX)
+	VZEROUPPER
+	RET
+
+// func copyRunsAVX512(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·copyRunsAVX512(SB), NOSPLIT, $0-56
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   runs+24(FP), BX
+	MOVQ   dstStride+32(FP), SI
+	MOVQ   dstStep+40(FP), DI
+	MOVQ   srcStride+48(FP), R8
+	IMUL3Q $0x06, R8, R9
+
+row:
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ BX, R12
+
+run:
+	PREFETCHT0 (R10)(R9*1)
+	PREFETCHT0 64(R10)(R9*1)
+	VMOVUPS    (R10), Z0
+	VMOVUPS    Z0, (R11)
+	VMOVUPS    64(R10), Z0
+	VMOVUPS    Z0, 64(R11)
+	ADDQ       $0x00000080, R10
+	ADDQ       DI, R11
+	DECQ       R12
+	JNZ        run
+	ADDQ       R8, CX
+	ADDQ       SI, AX
+	DECQ       DX
+	JNZ        row
 	VZEROUPPER
 	RET
 

@@ -24,3 +24,21 @@ func (t *tile) run(set isa.Set, rows int, narrow bool) {
 		tileGeneric(t, rows)
 	}
 }
+
+// copyRuns copies rows of runs, each as long as a panel is wide: run i of row r, at src[r·srcStride + i·width], to
+// dst[r·dstStride + i·dstStep].
+func copyRuns(set isa.Set, dst, src []float32, rows, runs, dstStride, dstStep, srcStride int) {
+	if rows <= 0 || runs <= 0 {
+		return
+	}
+	width := tileWidth(set)
+	_, _ = dst[(rows-1)*dstStride+(runs-1)*dstStep+width-1], src[(rows-1)*srcStride+runs*width-1]
+	switch set {
+	case isa.AVX512:
+		copyRunsAVX512(&dst[0], &src[0], rows, runs, 4*dstStride, 4*dstStep, 4*srcStride)
+	case isa.AVX2:
+		copyRunsAVX2(&dst[0], &src[0], rows, runs, 4*dstStride, 4*dstStep, 4*srcStride)
+	default:
+		copyRunsGeneric(dst, src, rows, runs, dstStride, dstStep, srcStride)
+	}
+}

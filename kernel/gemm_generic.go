@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/effml/effml/internal/isa"
+)
 
 // tileGeneric is the definition of the micro-kernels: a tile of the given rows.
 func tileGeneric(t *tile, rows int) {
@@ -53,4 +57,13 @@ func tileGeneric(t *tile, rows int) {
 // floats is n elements from so many bytes after p.
 func floats(p unsafe.Pointer, offset, n int) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Add(p, offset)), n)
+}
+
+func copyRunsGeneric(dst, src []float32, rows, runs, dstStride, dstStep, srcStride int) {
+	width := tileWidth(isa.Generic)
+	for r := range rows {
+		for i := range runs {
+			copy(dst[r*dstStride+i*dstStep:][:width], src[r*srcStride+i*width:])
+		}
+	}
 }

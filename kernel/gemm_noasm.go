@@ -11,4 +11,8 @@ import (
 // run computes the tile.
 func (t *tile) run(_ isa.Set, rows int, _ bool) { tileGeneric(t, rows) }
 
+func copyRuns(_ isa.Set, dst, src []float32, rows, runs, dstStride, dstStep, srcStride int) {
+	copyRunsGeneric(dst, src, rows, runs, dstStride, dstStep, srcStride)
+}
+
 func pause(int) { runtime.Gosched() }

@@ -123,6 +123,11 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 			t.c = unsafe.Pointer(&r.dst[lo*r.ldc+n])
 			t.add = at32(add, lo*r.addStride+n)
 			_ = r.dst[(hi-1)*r.ldc+n+int(t.columns)-1]
+			t.ahead = uintptr(t.b)
+			if i < 4 && j+1 < p.panels() {
+				next, _, _, _ := p.panel(j+1, row)
+				t.ahead = uintptr(next) + uintptr(i*t.k*t.segments*32)
+			}
 			t.run(p.set, hi-lo, narrow)
 			lo = hi
 		}
@@ -152,8 +157,13 @@ func (r *rowBlock) copyRows(set isa.Set, at, n int) (unsafe.Pointer, int) {
 	case r.transA:
 		transposeTile(set, words(r.scratch), words(r.a[at*r.lda:]), n, r.m, stride, r.lda)
 	default:
-		for i := range r.m {
-			copy(r.scratch[i*stride:][:n], r.a[i*r.lda+at:])
+		width := tileWidth(set)
+		runs := n / width
+		copyRuns(set, r.scratch, r.a[at:], r.m, runs, stride, width, r.lda)
+		if rest := runs * width; rest < n {
+			for i := range r.m {
+				copy(r.scratch[i*stride+rest:][:n-rest], r.a[i*r.lda+at+rest:])
+			}
 		}
 	}
 	return unsafe.Pointer(unsafe.SliceData(r.scratch)), 4 * stride
@@ -177,6 +187,7 @@ type tile struct {
 	beta      float32
 	flags     uint32
 	columns   uint32
+	ahead     uintptr // what to bring near meanwhile, 32 bytes a k; it need not exist
 }
 
 // Bits of flags: which of alpha, beta, and lo and hi to use.
@@ -201,4 +212,4 @@ func tileRows(set isa.Set) int { return [...]int{4, 6, 14}[set] }
 func tileWidth(set isa.Set) int { return [...]int{8, 16, 32}[set] }
 
 // tileDepth is the number of rows of a panel that fit, with a tile of A, in the first-level cache.
-func tileDepth(set isa.Set) int { return [...]int{512, 512, 256}[set] }
+func tileDepth(set isa.Set) int { return [...]int{512, 512, 2048}[set] }

@@ -73,10 +73,17 @@ func (t *gemmTask) product(p *Product) {
 // pack fills all panels of p.
 func (t *gemmTask) pack(p *Packed, b []float32, ldb int, trans bool) {
 	t.do, t.p, t.b, t.ldb, t.trans = packPiece, p, b, ldb, trans
-	t.run(p.panels())
+	t.nBlock = max(1, min(packTogether, pieceSize*4/max(1, p.k*p.width)))
+	t.run((p.panels() + t.nBlock - 1) / t.nBlock)
 }
 
-func packPiece(t *gemmTask, i, _ int) { t.p.packPanel(i, t.b, t.ldb, t.trans) }
+// packTogether is how many panels are filled at once, so that the elements of a row that are read are many, and the
+// places that are written few.
+const packTogether = 8
+
+func packPiece(t *gemmTask, i, _ int) {
+	t.p.packPanels(i*t.nBlock, min((i+1)*t.nBlock, t.p.panels()), t.b, t.ldb, t.trans)
+}
 
 // multiply computes the product of t.r and p.
 func (t *gemmTask) multiply(p *Packed) {
@@ -95,7 +102,7 @@ func (t *gemmTask) cut() {
 	rows := 8 * height
 	panels := t.p.panels()
 	t.mBlocks = (t.r.m + rows - 1) / rows
-	t.nBlock = min(panels, 512/t.p.width)
+	t.nBlock = panels
 	for {
 		t.nBlocks = (panels + t.nBlock - 1) / t.nBlock
 		pieces := t.mBlocks * t.nBlocks

@@ -66,26 +66,37 @@ func (p *Packed) panel(j, row int) (at unsafe.Pointer, stride int, columns uint3
 	return unsafe.Pointer(unsafe.SliceData(p.data[j*p.step+row*p.rowStride:])), 4 * p.rowStride, uint32(p.width), false
 }
 
-// packPanel fills panel j from op(B).
-func (p *Packed) packPanel(j int, b []float32, ldb int, trans bool) {
-	n, width, dst := min(p.width, p.n-j*p.width), p.width, p.last
-	if n < p.width {
-		width = p.lastWidth
-	} else {
-		dst = p.data[j*p.step:][:p.step]
-	}
+// packPanels fills panels from to to−1 from op(B).
+func (p *Packed) packPanels(from, to int, b []float32, ldb int, trans bool) {
 	if p.k == 0 {
 		return
 	}
-	if n < width {
-		clear(dst)
+	whole := min(to, p.n/p.width)
+	if trans {
+		for j := from; j < whole; j++ {
+			transposeTile(p.set, words(p.data[j*p.step:]), words(b[j*p.width*ldb:]), p.width, p.k, p.width, ldb)
+		}
+	} else if from < whole {
+		copyRuns(p.set, p.data[from*p.step:], b[from*p.width:], p.k, whole-from, p.width, p.step, ldb)
+	}
+	if whole < to {
+		p.packLast(b, ldb, trans)
+	}
+}
+
+// packLast fills the last panel, which is not full.
+func (p *Packed) packLast(b []float32, ldb int, trans bool) {
+	whole := p.n / p.width * p.width
+	n := p.n - whole
+	if n < p.lastWidth {
+		clear(p.last)
 	}
 	if trans {
-		transposeTile(p.set, words(dst), words(b[j*p.width*ldb:]), n, p.k, width, ldb)
+		transposeTile(p.set, words(p.last), words(b[whole*ldb:]), n, p.k, p.lastWidth, ldb)
 		return
 	}
 	for k := range p.k {
-		copy(dst[k*width:][:n], b[k*ldb+j*p.width:][:n])
+		copy(p.last[k*p.lastWidth:][:n], b[k*ldb+whole:])
 	}
 }
 

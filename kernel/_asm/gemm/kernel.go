@@ -28,6 +28,7 @@ const (
 	fieldBeta      = 108
 	fieldFlags     = 112
 	fieldColumns   = 116
+	fieldAhead     = 120
 )
 
 // Bits of the field flags.
@@ -150,6 +151,16 @@ func (k *kernel) product() {
 			ADDQ(operand.Imm(uint64(4*n)), p)
 		}
 	}
+	c, ldc := k.load(fieldC), k.load(fieldLDC)
+	for r := range k.rows {
+		for v := range k.vectors * k.lanes / 16 {
+			PREFETCHT0(operand.Mem{Base: c, Disp: 64 * v})
+		}
+		if r+1 < k.rows {
+			ADDQ(ldc, c)
+		}
+	}
+	ahead := k.load(fieldAhead)
 	rest, n := GP64(), GP64()
 	Label(k.prefix + "segment")
 	MOVQ(operand.Mem{Base: offsets}, n)
@@ -168,6 +179,9 @@ func (k *kernel) product() {
 	for i := range unroll {
 		step(4 * i)
 	}
+	PREFETCHT1(operand.Mem{Base: ahead})
+	PREFETCHT1(operand.Mem{Base: ahead, Disp: 64})
+	ADDQ(operand.Imm(128), ahead)
 	advance(unroll)
 	DECQ(n)
 	JNZ(operand.LabelRef(k.prefix + "four"))

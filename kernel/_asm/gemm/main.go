@@ -15,8 +15,15 @@ func main() {
 		DATA(4*i, operand.I32(i))
 	}
 	for _, vectors := range []int{1, 2} {
-		(&kernel{isa: "AVX2", lanes: 8, vectors: vectors, most: 6, index: lanes}).generate()
-		(&kernel{isa: "AVX512", lanes: 16, vectors: vectors, most: 14}).generate()
+		for _, k := range []*kernel{
+			{isa: "AVX2", lanes: 8, vectors: vectors, most: 6, index: lanes},
+			{isa: "AVX512", lanes: 16, vectors: vectors, most: 14},
+		} {
+			k.generate()
+			if vectors == 2 {
+				k.copyRuns()
+			}
+		}
 	}
 	pause()
 	Generate()
