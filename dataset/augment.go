@@ -195,7 +195,7 @@ func change[T value](d *plan, pix []T, frames, w, h, c int, p *Preprocess) []T {
 	for f := range frames {
 		src := raster[T]{pix[f*w*h*c:][:w*h*c], w, h, c, w * c}.part(d.part)
 		if bytes, ok := any(src).(raster[uint8]); ok && (d.width != src.width || d.height != src.height) {
-			src = any(resize(bytes, d.width, d.height, window{0, 0, d.width, d.height})).(raster[T]) //nolint:errcheck,forcetypeassert // T is uint8
+			src = any(resize(bytes, d.width, d.height, window{0, 0, d.width, d.height})).(raster[T]) // T is uint8
 		}
 		dst := raster[T]{out[f*size:][:size], d.crop.width, d.crop.height, c, d.crop.width * c}
 		copyWindow(dst, src, d.crop)

@@ -166,7 +166,7 @@ func cifarJSON(tables []Source, dir, part string) error {
 	}
 	total := 0
 	for _, s := range tables {
-		t, n := s.(*table), s.Len() //nolint:errcheck,forcetypeassert // openCIFAR made them
+		t, n := s.(*table), s.Len() // openCIFAR made them
 		if total += n; total <= len(labels) {
 			t.labels = labels[total-n : total]
 		}

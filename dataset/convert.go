@@ -62,7 +62,7 @@ func retype(t *tensor.Tensor, dt onnx.DataType) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	fit := false
+	var fit bool
 	switch dt {
 	case onnx.Int64:
 		fit = narrow(tensor.Of[int64](out), whole)

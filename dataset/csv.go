@@ -120,7 +120,7 @@ func (t *table) csvTarget(names []string, at int, header bool, targets []string,
 	}
 	values := make([]float64, len(targets))
 	for i, v := range targets {
-		values[i], _ = strconv.ParseFloat(v, 64) //nolint:errcheck // isNumber
+		values[i], _ = strconv.ParseFloat(v, 64) // isNumber
 	}
 	labels, err := whole(values)
 	if err == nil {

@@ -147,7 +147,7 @@ func pixels(im image.Image, studio bool) *tensor.Tensor {
 	case *image.Paletted:
 		var table [256][3]uint8
 		for i, c := range im.Palette {
-			n := color.NRGBAModel.Convert(c).(color.NRGBA) //nolint:errcheck,forcetypeassert // its model's type
+			n := color.NRGBAModel.Convert(c).(color.NRGBA)
 			table[i&255] = [3]uint8{n.R, n.G, n.B}
 		}
 		for y := range h {

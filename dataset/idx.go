@@ -62,7 +62,7 @@ func decodeIDX(data []byte) (*tensor.Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, _ := tensor.Count(shape) //nolint:errcheck // parseIDX did
+	n, _ := tensor.Count(shape) // parseIDX did
 	w := tensor.Width(dt)
 	data = data[start:][:n*w]
 	if w == 1 {

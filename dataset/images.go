@@ -239,7 +239,7 @@ func parseList(data []byte, list string, s *Spec, f *found) (*files, error) {
 	named := map[int64]string{}
 	top := int64(-1)
 	for i, c := range classes {
-		v, _ := strconv.ParseInt(c, 10, 64) //nolint:errcheck // it was parsed above
+		v, _ := strconv.ParseInt(c, 10, 64) // it was parsed above
 		out.labels = append(out.labels, v)
 		named[v] = titles[i]
 		top = max(top, v)

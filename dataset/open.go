@@ -278,7 +278,7 @@ func (s *Set) all() (*Part, error) {
 		sources = append(sources, o)
 	}
 	p := &Part{set: s, source: newChain(sources)}
-	p.order, _ = s.cut("", "", p.source.Len()) //nolint:errcheck // nothing to parse
+	p.order, _ = s.cut("", "", p.source.Len()) // nothing to parse
 	return p, p.describe()
 }
 

@@ -31,7 +31,7 @@ func NewPart(source Source, s Spec) (*Part, error) {
 		return nil, &job.UsageError{Err: err}
 	}
 	p := &Part{set: &Set{Spec: s, Classes: s.Classes, found: &found{}}, source: source}
-	p.order, _ = p.set.cut("", "", source.Len()) //nolint:errcheck // nothing to parse
+	p.order, _ = p.set.cut("", "", source.Len()) // nothing to parse
 	return p, p.describe()
 }
 

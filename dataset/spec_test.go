@@ -169,3 +169,25 @@ func save(t testing.TB, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
+
+func TestMetadata(t *testing.T) {
+	p := Preprocess{Resize: 256, Crop: 224, Scale: 1.0 / 255, Mean: []Number{0.485, 0.456, 0.406}, Std: []Number{0.229, 0.224, 0.225}}
+	classes := []string{"tench, Tinca tinca", "line\nbreak", `"`}
+	props, err := Metadata(p, classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	props["other"] = "x"
+	gotP, gotC, err := FromMetadata(props)
+	if err != nil || !reflect.DeepEqual(gotP, p) || !reflect.DeepEqual(gotC, classes) {
+		t.Error(gotP, gotC, err)
+	}
+	if props, err := Metadata(Preprocess{}, nil); err != nil || len(props) != 0 {
+		t.Error(props, err)
+	}
+	for _, bad := range []map[string]string{{PreprocessKey: "crop=x"}, {ClassesKey: "[1"}} {
+		if _, _, err := FromMetadata(bad); err == nil {
+			t.Errorf("%v was read", bad)
+		}
+	}
+}
