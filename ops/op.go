@@ -100,6 +100,8 @@ type Call struct {
 	Limit int64
 	// Seed makes random operators repeatable.
 	Seed uint64
+	// Done is closed when the run is to end early, nil when it never is. Bodies heed it.
+	Done <-chan struct{}
 }
 
 // Out returns the tensor for output i, with type, shape and layout set and elements arbitrary: the planned memory where that

@@ -176,5 +176,14 @@ func Over(data []byte, dt onnx.DataType, shape []int, layout Layout) *Tensor {
 	return t
 }
 
+// Share makes the elements of src those of t as well, which keeps its own type, shape and layout: a view that can be moved
+// to other memory without allocating. It panics when src has too few bytes: a programmer's mistake.
+func (t *Tensor) Share(src *Tensor) {
+	if n := t.Len(); n*Width(t.Type) > len(src.data) || n > len(src.strings) && t.Type == onnx.String {
+		panic(fmt.Sprintf("tensor: %s over the elements of %s", t, src))
+	}
+	t.data, t.strings = src.data, src.strings
+}
+
 // String describes the tensor without its elements, such as "float32[1,3,224,224]".
 func (t *Tensor) String() string { return Describe(t.Type, t.Shape) }
