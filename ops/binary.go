@@ -55,10 +55,10 @@ type arithmetic struct {
 }
 
 func arithmeticOf(kind binaryKind, takes types) func(*Node) (Op, error) {
-	return func(*Node) (Op, error) { return &arithmetic{kind: kind, takes: takes}, nil }
+	return func(n *Node) (Op, error) { return &arithmetic{kind: kind, takes: takes}, allThere(n) }
 }
 
-func newMean(*Node) (Op, error) { return &arithmetic{takes: typesFloat, mean: true}, nil }
+func newMean(n *Node) (Op, error) { return &arithmetic{takes: typesFloat, mean: true}, allThere(n) }
 
 func newMod(n *Node) (Op, error) {
 	if n.Bool("fmod", false) {

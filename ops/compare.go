@@ -142,7 +142,7 @@ func (where) dims(cond *tensor.Tensor, x, y []Dim, n int) []Dim {
 func (where) ChannelsLast(in []Info) ([]bool, bool) {
 	ok := layoutBlind(in, 1)
 	// The condition is no activation and comes Plain: which only fits where it has one order of elements.
-	if s := in[0].Shape; s != nil && len(s) == 4 && ok[0] {
+	if len(in[0].Shape) == 4 && ok[0] {
 		return make([]bool, len(in)), false
 	}
 	ok[0] = false

@@ -15,7 +15,18 @@ func newConcat(n *Node) (Op, error) {
 	if !n.Has("axis") {
 		return nil, errors.New("attribute axis is missing")
 	}
+	if err := allThere(n); err != nil {
+		return nil, err
+	}
 	return &concat{n.Int("axis", 0)}, nil
+}
+
+// allThere refuses to leave out one of any number of inputs.
+func allThere(n *Node) error {
+	if k := slices.Index(n.Inputs, ""); k >= 0 {
+		return fmt.Errorf("input %d is missing", k)
+	}
+	return nil
 }
 
 // Infer implements Op.
@@ -161,7 +172,7 @@ func newSplit(n *Node) (Op, error) {
 	}
 	if n.Opset >= 18 && len(n.Inputs) < 2 {
 		o.num, o.uneven = n.Int("num_outputs", o.num), true
-		if o.num < len(n.Outputs) {
+		if o.num != len(n.Outputs) {
 			return nil, fmt.Errorf("attribute num_outputs is %d for %d outputs", o.num, len(n.Outputs))
 		}
 	}
@@ -211,12 +222,12 @@ func (o *split) Infer(in []Info) ([]Info, error) {
 		return nil, err
 	}
 	given, isKnown := axisInfo(in, o.parts, 1)
-	if isKnown && given != nil && len(given) < o.num {
+	if isKnown && given != nil && len(given) != o.num {
 		return nil, fmt.Errorf("%d lengths for %d outputs", len(given), o.num)
 	}
 	var s []int
 	if isKnown && x[axis].IsKnown() {
-		s = make([]int, max(len(given), o.num))
+		s = make([]int, o.num)
 		if err := o.lengths(s, given, x[axis].N); err != nil {
 			return nil, err
 		}
@@ -256,17 +267,17 @@ func (o *split) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	parts := w.take(max(len(given), o.num))
-	if len(parts) < len(c.Outs) || given != nil && len(given) < len(parts) {
-		return fmt.Errorf("%d lengths for %d outputs", len(parts), len(c.Outs))
+	if given != nil && len(given) != o.num {
+		return fmt.Errorf("%d lengths for %d outputs", len(given), o.num)
 	}
+	parts := w.take(o.num)
 	if err := o.lengths(parts, given, x.Shape[axis]); err != nil {
 		return err
 	}
 	shape, own := w.copyOf(x.Shape), w.copyOf(x.Shape)
 	physical(own, x.Layout)
 	whole, at := pileOf(own, physicalAxis(axis, x.Layout)), 0
-	for i := range c.Outs {
+	for i := range parts {
 		row := parts[i] * whole.inner
 		if c.wants(i) {
 			shape[axis] = parts[i]

@@ -11,14 +11,6 @@ import (
 // types is a set of element types.
 type types uint64
 
-func typesOf(list ...onnx.DataType) types {
-	var s types
-	for _, dt := range list {
-		s |= 1 << dt
-	}
-	return s
-}
-
 // Sets that ONNX's operators have in common.
 const (
 	typesSigned   types = 1<<onnx.Int8 | 1<<onnx.Int16 | 1<<onnx.Int32 | 1<<onnx.Int64

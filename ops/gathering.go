@@ -309,7 +309,7 @@ func (o *compress) Run(c *Call) error {
 	return nil
 }
 
-// nonZeros is NonZero: the coordinates [rank, count] of the elements that are not zero, in order.
+// nonZeros is NonZero: the coordinates [rank, count] of the elements that are not zero, in order. A scalar counts as a vector.
 type nonZeros struct{}
 
 func newNonZero(*Node) (Op, error) { return nonZeros{}, nil }
@@ -321,7 +321,7 @@ func (o nonZeros) Infer(in []Info) ([]Info, error) {
 		return nil, err
 	}
 	if x := in[0].Shape; x != nil {
-		out.Shape = Shape{Known(len(x)), Unknown}
+		out.Shape = Shape{Known(max(len(x), 1)), Unknown}
 	}
 	return inferred(o, in, out)
 }
@@ -339,12 +339,13 @@ func (nonZeros) run(c *Call) error {
 	}
 	at := n.nonZero(w.take(x.Len())[:0], x)
 	shape := w.take(2)
-	shape[0], shape[1] = len(x.Shape), len(at)
+	shape[0], shape[1] = max(len(x.Shape), 1), len(at)
 	out, err := c.Out(0, onnx.Int64, shape)
 	if err != nil {
 		return err
 	}
 	d := tensor.Of[int64](out)
+	clear(d)
 	for k, n := range slices.Backward(x.Shape) {
 		for i, p := range at {
 			d[k*len(at)+i] = int64(p % n)

@@ -86,8 +86,6 @@ func (o *reduction) Infer(in []Info) ([]Info, error) {
 		}
 	case o.keep:
 		out.Shape = unknownShape(len(x))
-	case len(in[1].Shape) == 1 && in[1].Shape[0].IsKnown() && in[1].Shape[0].N > 0 && in[1].Shape[0].N <= len(x):
-		out.Shape = unknownShape(len(x) - in[1].Shape[0].N)
 	}
 	return inferred(o, in, out)
 }

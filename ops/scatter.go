@@ -236,6 +236,9 @@ func (o *tensorScatter) Run(c *Call) error {
 	if axis == 0 {
 		return errors.New("axis 0 is the batch")
 	}
+	if err := c.check(typesAny, 0, 2); err != nil {
+		return err
+	}
 	for i, d := range x.Shape {
 		if len(update.Shape) != len(x.Shape) || d != update.Shape[i] && i != axis || update.Shape[i] > d {
 			return fmt.Errorf("update of shape %v for %v", update.Shape, x.Shape)

@@ -32,7 +32,7 @@ func newSlice(n *Node) (Op, error) {
 // cut is what Slice does along an axis.
 type cut struct{ first, n, step int }
 
-// cutOf returns the cut of an axis of d elements.
+// cutOf returns the cut of an axis of d elements. The greatest int32 and int64 mean no end in either direction.
 func cutOf(start, end, step, d int) (cut, error) {
 	if step == 0 {
 		return cut{}, errors.New("step is 0")
@@ -41,15 +41,21 @@ func cutOf(start, end, step, d int) (cut, error) {
 	if start < 0 {
 		start += d
 	}
-	if end < 0 {
+	switch {
+	case step < 0 && (end == math.MaxInt32 || end == math.MaxInt64):
+		end = -1 // the end on this side, as ONNX Runtime has it
+	case end < 0:
 		end += d
 	}
 	if step > 0 {
 		start, end = max(0, min(start, d)), max(0, min(end, d))
 		return cut{start, max(0, (end-start+step-1)/step), step}, nil
 	}
-	start, end = max(-1, min(start, d-1)), max(-1, min(end, d-1))
-	return cut{max(start, 0), max(0, (start-end-step-1)/-step), step}, nil
+	if d == 0 {
+		return cut{0, 0, step}, nil
+	}
+	start, end = max(0, min(start, d-1)), max(-1, min(end, d-1))
+	return cut{start, max(0, (start-end-step-1)/-step), step}, nil
 }
 
 // cuts checks the lists that Slice is given for a rank, and calls do for each axis.
@@ -57,6 +63,7 @@ func cuts(starts, ends, axes, steps []int, rank int, do func(axis, start, end, s
 	if len(starts) != len(ends) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
 		return fmt.Errorf("%d starts, %d ends, %d axes, %d steps", len(starts), len(ends), len(axes), len(steps))
 	}
+	named := uint64(0)
 	for i := range starts {
 		axis, step := i, 1
 		if axes != nil {
@@ -69,6 +76,10 @@ func cuts(starts, ends, axes, steps []int, rank int, do func(axis, start, end, s
 		if err != nil {
 			return err
 		}
+		if named>>axis&1 != 0 {
+			return fmt.Errorf("axis %d is named twice", axis)
+		}
+		named |= 1 << axis
 		if err := do(axis, starts[i], ends[i], step); err != nil {
 			return err
 		}

@@ -224,12 +224,12 @@ func ToBFloat16(v float32) BFloat16 {
 	return BFloat16(binary.LittleEndian.Uint16(b[:]))
 }
 
-// real is a type that Go converts.
-type real interface {
+// arithmetic is a type that Go converts.
+type arithmetic interface {
 	~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~uint64 | ~float32 | ~float64
 }
 
-func widen[D, S real](dst []D, src []S) {
+func widen[D, S arithmetic](dst []D, src []S) {
 	for i, v := range src {
 		dst[i] = D(v)
 	}
