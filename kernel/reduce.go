@@ -74,10 +74,13 @@ func (t *vecTask) reduce(c *CPU, op ReduceOp) {
 // finish combines the chunks, in order, and applies what follows the sum.
 func (t *vecTask) finish(op ReduceOp, dst []float32) {
 	for i := range dst {
-		first := i/t.inner*t.chunks*t.inner + i%t.inner
-		v := t.sums[first]
-		for k := 1; k < t.chunks; k++ {
-			v = op.combine(v, t.sums[first+k*t.inner])
+		v := t.sums[i]
+		if t.chunks > 1 {
+			first := i/t.inner*t.chunks*t.inner + i%t.inner
+			v = t.sums[first]
+			for k := 1; k < t.chunks; k++ {
+				v = op.combine(v, t.sums[first+k*t.inner])
+			}
 		}
 		switch op {
 		case ReduceMean:
@@ -195,12 +198,13 @@ func reduceColumns(set isa.Set, op ReduceOp, out []float64, src []float32, rows,
 	var acc, tmp [maxColumns]float32
 	n := len(out)
 	join := op.columnOp()
+	empty := op.empty()
 	for i := range out {
-		out[i] = op.empty()
+		out[i] = empty
 	}
 	for r := 0; r < rows; r += colBlock {
 		for i := range n {
-			acc[i] = float32(op.empty())
+			acc[i] = float32(empty)
 		}
 		block := src[r*stride:]
 		count := min(colBlock, rows-r)
@@ -222,6 +226,12 @@ func reduceColumns(set isa.Set, op ReduceOp, out []float64, src []float32, rows,
 				}
 				p.apply(set, join, acc[:n], acc[:n], tmp[:n])
 			}
+		}
+		if join == Add {
+			for i := range out {
+				out[i] += float64(acc[i])
+			}
+			continue
 		}
 		for i := range out {
 			out[i] = op.combine(out[i], float64(acc[i]))

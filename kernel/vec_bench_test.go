@@ -7,8 +7,8 @@ import (
 	"github.com/effml/effml/internal/isa"
 )
 
-// Sizes of the element-wise benchmarks: one in the first-level cache, one in memory.
-var benchSizes = []int{4 << 10, 16 << 20}
+// Sizes of the element-wise benchmarks: one in the second-level cache, one in memory.
+var benchSizes = []int{1 << 16, 16 << 20}
 
 // benchSets runs a benchmark on the instruction sets, one thread.
 func benchSets(b *testing.B, bytes int64, run func(c *CPU)) {

@@ -173,8 +173,6 @@ func TestVecAllocations(t *testing.T) {
 	shape, full, last, perm := []int{400, 100}, []int{100, 1}, []int{0, 1}, []int{1, 0}
 	up, along := linearTaps(40, 50), linearTaps(10, 8)
 	eachSet(t, func(t *testing.T, c *CPU) {
-		c = NewCPU(Options{Threads: 1, ISA: c.ISA()}) // what other threads cost is Parallel's matter
-		defer c.Close()
 		for name, call := range map[string]func(){
 			"activate":  func() { Activate(c, Activation{Kind: Swish, A: 1}, dst, src) },
 			"binary":    func() { Binary(c, Add, dst, src, small, shape, full, last, Activation{Kind: Tanh}) },

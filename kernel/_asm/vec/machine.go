@@ -18,6 +18,8 @@ type machine struct {
 	wide  bool // AVX-512
 
 	rest operand.Op // mask of the valid lanes of the last, incomplete vector; nil for complete ones
+
+	queue *[]func() // where instructions wait to be interleaved with those of other vectors; nil: they do not
 }
 
 // function begins a function: its name and the rest of its signature.
@@ -31,6 +33,31 @@ func (m *machine) function(name, signature, doc string) {
 func (m *machine) end() {
 	VZEROUPPER()
 	RET()
+}
+
+// do writes an instruction, or puts it in the queue.
+func (m *machine) do(instruction func()) {
+	if m.queue == nil {
+		instruction()
+	} else {
+		*m.queue = append(*m.queue, instruction)
+	}
+}
+
+// interleave writes what body does for n vectors, which do not depend on each other, an instruction of each by turns: so the
+// processor, which looks ahead by a limited number of instructions, finds some that need not wait.
+func (m *machine) interleave(n int, body func(copy int)) {
+	queues := make([][]func(), n)
+	for k := range n {
+		m.queue = &queues[k]
+		body(k)
+	}
+	m.queue = nil
+	for i := range queues[0] {
+		for _, q := range queues {
+			q[i]()
+		}
+	}
 }
 
 func (m *machine) reg() vec {
@@ -63,7 +90,7 @@ func (m *machine) word(x uint32) operand.Mem {
 // splat fills a register with a number from memory.
 func (m *machine) splat(x operand.Mem) vec {
 	v := m.reg()
-	VBROADCASTSS(x, v)
+	m.do(func() { VBROADCASTSS(x, v) })
 	return v
 }
 
@@ -78,7 +105,7 @@ func (m *machine) param(name string) vec {
 
 func (m *machine) copy(x vec) vec {
 	v := m.reg()
-	VMOVAPS(x, v)
+	m.do(func() { VMOVAPS(x, v) })
 	return v
 }
 
@@ -87,10 +114,9 @@ type emit func(ops ...operand.Op)
 // op3 writes dst = a ∘ b, where b may be a constant.
 func (m *machine) op3(plain, broadcast emit, a vec, b operand.Op, dst vec) vec {
 	if _, ok := b.(operand.Mem); ok && m.wide {
-		broadcast(b, a, dst)
-	} else {
-		plain(b, a, dst)
+		plain = broadcast
 	}
+	m.do(func() { plain(b, a, dst) })
 	return dst
 }
 
@@ -136,21 +162,21 @@ func (m *machine) subInt(a vec, b operand.Op) vec { return m.op3(VPSUBD, VPSUBD_
 
 func (m *machine) shiftLeft(a vec, n uint64) vec {
 	v := m.reg()
-	VPSLLD(operand.Imm(n), a, v)
+	m.do(func() { VPSLLD(operand.Imm(n), a, v) })
 	return v
 }
 
 // shiftRight keeps the sign.
 func (m *machine) shiftRight(a vec, n uint64) vec {
 	v := m.reg()
-	VPSRAD(operand.Imm(n), a, v)
+	m.do(func() { VPSRAD(operand.Imm(n), a, v) })
 	return v
 }
 
 // toFloat makes float32 of int32.
 func (m *machine) toFloat(a vec) vec {
 	v := m.reg()
-	VCVTDQ2PS(a, v)
+	m.do(func() { VCVTDQ2PS(a, v) })
 	return v
 }
 
@@ -162,18 +188,17 @@ const (
 )
 
 func (m *machine) round(a vec, how uint64) vec {
-	v := m.reg()
+	v, round := m.reg(), VROUNDPS
 	if m.wide {
-		VRNDSCALEPS(operand.Imm(how), a, v)
-	} else {
-		VROUNDPS(operand.Imm(how), a, v)
+		round = func(i, x, y operand.Op) { VRNDSCALEPS(i, x, y) }
 	}
+	m.do(func() { round(operand.Imm(how), a, v) })
 	return v
 }
 
 func (m *machine) sqrt(a vec) vec {
 	v := m.reg()
-	VSQRTPS(a, v)
+	m.do(func() { VSQRTPS(a, v) })
 	return v
 }
 
@@ -188,30 +213,30 @@ const (
 
 // compare returns a mask of the lanes where a ? b holds.
 func (m *machine) compare(how uint64, a vec, b operand.Op) operand.Op {
-	if !m.wide {
-		v := YMM()
-		VCMPPS(operand.Imm(how), b, a, v)
-		return v
+	var mask operand.Op = YMM()
+	cmp := VCMPPS
+	if m.wide {
+		mask = K()
+		if _, ok := b.(operand.Mem); ok {
+			cmp = VCMPPS_BCST
+		}
 	}
-	k := K()
-	if _, ok := b.(operand.Mem); ok {
-		VCMPPS_BCST(operand.Imm(how), b, a, k)
-	} else {
-		VCMPPS(operand.Imm(how), b, a, k)
-	}
-	return k
+	m.do(func() { cmp(operand.Imm(how), b, a, mask) })
+	return mask
 }
 
 // choose returns yes in the lanes of the mask and no in the others. yes may be a constant.
 func (m *machine) choose(mask, yes operand.Op, no vec) vec {
 	v := m.reg()
-	if !m.wide {
-		VBLENDVPS(mask, yes, no, v)
-	} else if _, ok := yes.(operand.Mem); ok {
-		VBLENDMPS_BCST(yes, no, mask, v)
-	} else {
-		VBLENDMPS(yes, no, mask, v)
-	}
+	m.do(func() {
+		if !m.wide {
+			VBLENDVPS(mask, yes, no, v)
+		} else if _, ok := yes.(operand.Mem); ok {
+			VBLENDMPS_BCST(yes, no, mask, v)
+		} else {
+			VBLENDMPS(yes, no, mask, v)
+		}
+	})
 	return v
 }
 
@@ -224,27 +249,31 @@ func (m *machine) abs(a vec) vec { return m.and(a, m.word(1<<31-1)) }
 // load reads a vector; of an incomplete one the missing lanes are 0.
 func (m *machine) load(x operand.Mem) vec {
 	v := m.reg()
-	switch {
-	case m.rest == nil:
-		VMOVUPS(x, v)
-	case m.wide:
-		VMOVUPS_Z(x, m.rest, v)
-	default:
-		VMASKMOVPS(x, m.rest, v)
-	}
+	m.do(func() {
+		switch {
+		case m.rest == nil:
+			VMOVUPS(x, v)
+		case m.wide:
+			VMOVUPS_Z(x, m.rest, v)
+		default:
+			VMASKMOVPS(x, m.rest, v)
+		}
+	})
 	return v
 }
 
 // store writes a vector, of an incomplete one the valid lanes.
 func (m *machine) store(v vec, x operand.Mem) {
-	switch {
-	case m.rest == nil:
-		VMOVUPS(v, x)
-	case m.wide:
-		VMOVUPS(v, m.rest, x)
-	default:
-		VMASKMOVPS(v, m.rest, x)
-	}
+	m.do(func() {
+		switch {
+		case m.rest == nil:
+			VMOVUPS(v, x)
+		case m.wide:
+			VMOVUPS(v, m.rest, x)
+		default:
+			VMASKMOVPS(v, m.rest, x)
+		}
+	})
 }
 
 // mask is that of the last n mod lanes elements.
@@ -301,9 +330,7 @@ func (m *machine) forEach(label string, n reg.GPVirtual, mask operand.Op, unroll
 		SUBQ(operand.U32(step), end)
 		JMP(operand.LabelRef(l + "test"))
 		Label(l)
-		for k := range u {
-			body(i, k)
-		}
+		m.interleave(u, func(k int) { body(i, k) })
 		ADDQ(operand.U32(step), i)
 		Label(l + "test")
 		CMPQ(i, end)

@@ -70,6 +70,9 @@ var maps = []mapping1{
 	}, 0},
 }
 
+// heavy is the number of vectors between which long formulas are interleaved.
+const heavy = 2
+
 // mapping writes dst[i] = f(src[i]).
 func (m *machine) mapping(f mapping1) {
 	m.function("map"+f.kind, "func(dst, src *float32, n int, a, b float32)", "map"+f.kind+m.name+" computes "+f.kind+" of n elements.")
@@ -82,8 +85,12 @@ func (m *machine) mapping(f mapping1) {
 	if f.params > 1 {
 		b = m.param("b")
 	}
+	unrolled := f.unrolled
+	if m.wide {
+		unrolled = max(unrolled, heavy) // there are registers enough
+	}
 	mask := m.mask(n)
-	m.forEach("", n, mask, f.unrolled, func(i gp, k int) {
+	m.forEach("", n, mask, unrolled, func(i gp, k int) {
 		m.store(f.formula(m, m.load(m.at(src, i, k)), a, b), m.at(dst, i, k))
 	})
 	m.end()
@@ -123,7 +130,7 @@ func (m *machine) exp(x vec) vec {
 	p, bits, n := m.reduced(m.max(m.splat(m.f(-105)), x))
 	p = m.add(p, m.f(1))
 	if m.wide {
-		VSCALEFPS(n, p, p)
+		m.do(func() { VSCALEFPS(n, p, p) })
 		return p
 	}
 	// 2ⁿ passes the range of normal numbers at both ends, its two halves do not.

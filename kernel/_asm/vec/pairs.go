@@ -135,8 +135,10 @@ func (m *machine) norm() {
 		x := m.mul(m.sub(m.load(m.at(src, i, k)), mean), inv)
 		m.horner(x, m.load(operand.Mem{Base: gamma}), m.load(operand.Mem{Base: beta}))
 		m.store(x, m.at(dst, i, k))
-		ADDQ(stepG, gamma)
-		ADDQ(stepB, beta)
+		m.do(func() {
+			ADDQ(stepG, gamma)
+			ADDQ(stepB, beta)
+		})
 	})
 	m.end()
 }
@@ -156,6 +158,7 @@ func (m *machine) mix() {
 			if m.rest != nil {
 				label = "tapofrest"
 			}
+			m.queue = nil // the loop within stays in order
 			sum := m.splat(m.f(0))
 			XORQ(t, t)
 			Label(label)

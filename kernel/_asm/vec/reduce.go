@@ -53,7 +53,11 @@ func (m *machine) reduce(r reduction) {
 		dst = arg("dst")
 	}
 	shift := m.param("shift")
-	acc := make([]vec, r.lanes)
+	lanes := r.lanes
+	if m.wide {
+		lanes = max(lanes, heavy)
+	}
+	acc := make([]vec, lanes)
 	for i := range acc {
 		acc[i] = m.splat(m.f(r.empty))
 	}
@@ -62,7 +66,7 @@ func (m *machine) reduce(r reduction) {
 		nan = m.splat(m.f(0))
 	}
 	mask := m.mask(n)
-	m.forEach("", n, mask, r.lanes, func(i gp, k int) {
+	m.forEach("", n, mask, lanes, func(i gp, k int) {
 		v := m.load(m.at(x, i, k))
 		t := r.term(m, v, shift)
 		if r.stores {
@@ -71,12 +75,13 @@ func (m *machine) reduce(r reduction) {
 		if m.rest != nil {
 			t = m.choose(m.rest, t, m.splat(m.f(r.empty)))
 		}
-		VMOVAPS(r.join(m, acc[k], t), acc[k])
+		joined := r.join(m, acc[k], t)
+		m.do(func() { VMOVAPS(joined, acc[k]) })
 		if r.nan {
 			m.remember(nan, v)
 		}
 	})
-	for k := r.lanes / 2; k > 0; k /= 2 {
+	for k := lanes / 2; k > 0; k /= 2 {
 		for i := range k {
 			acc[i] = r.join(m, acc[i], acc[i+k])
 		}
@@ -93,11 +98,12 @@ func (m *machine) reduce(r reduction) {
 // remember changes nan to NaN where v is NaN.
 func (m *machine) remember(nan, v vec) {
 	// 0·(v − v) would be NaN for infinities too: unordered lanes are ones, a NaN.
+	mask := m.compare(unordered, v, v)
 	if m.wide {
-		VMOVAPS(v, m.compare(unordered, v, v), nan)
+		m.do(func() { VMOVAPS(v, mask, nan) })
 		return
 	}
-	VORPS(m.compare(unordered, v, v), nan, nan)
+	m.do(func() { VORPS(mask, nan, nan) })
 }
 
 // fold reduces the lanes of s and returns the result.
