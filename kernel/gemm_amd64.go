@@ -25,6 +25,11 @@ func tile16AVX2(t *byte, rows int)
 //go:noescape
 func copyRunsAVX2(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
 
+// dotsAVX2 computes the scalar products of rows of n elements, stride bytes apart, with x.
+//
+//go:noescape
+func dotsAVX2(dst *float32, w *float32, x *float32, rows int, n int, stride int)
+
 // tile32AVX512 computes a tile of 1 to 14 rows and up to 32 columns.
 //
 //go:noescape
@@ -35,6 +40,11 @@ func tile32AVX512(t *byte, rows int)
 //
 //go:noescape
 func copyRunsAVX512(dst *float32, src *float32, rows int, runs int, dstStride int, dstStep int, srcStride int)
+
+// dotsAVX512 computes the scalar products of rows of n elements, stride bytes apart, with x.
+//
+//go:noescape
+func dotsAVX512(dst *float32, w *float32, x *float32, rows int, n int, stride int)
 
 // pause waits for a moment, n times, and leaves the core to its other thread meanwhile.
 func pause(n int)

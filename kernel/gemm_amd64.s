@@ -7670,6 +7670,180 @@ run:
 	VZEROUPPER
 	RET
 
+// func dotsAVX2(dst *float32, w *float32, x *float32, rows int, n int, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ w+8(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ stride+40(FP), BX
+	LEAQ (BX)(BX*2), SI
+
+by4:
+	SUBQ   $0x04, DX
+	JL     by4end
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   x+16(FP), DI
+	MOVQ   n+32(FP), R8
+	MOVQ   CX, R9
+
+by4two:
+	SUBQ        $0x10, R8
+	JL          by4one
+	PREFETCHT0  1024(R9)
+	PREFETCHT0  1024(R9)(BX*1)
+	PREFETCHT0  1024(R9)(BX*2)
+	PREFETCHT0  1024(R9)(SI*1)
+	VMOVUPS     (DI), Y8
+	VFMADD231PS (R9), Y8, Y0
+	VFMADD231PS (R9)(BX*1), Y8, Y2
+	VFMADD231PS (R9)(BX*2), Y8, Y4
+	VFMADD231PS (R9)(SI*1), Y8, Y6
+	VMOVUPS     32(DI), Y8
+	VFMADD231PS 32(R9), Y8, Y1
+	VFMADD231PS 32(R9)(BX*1), Y8, Y3
+	VFMADD231PS 32(R9)(BX*2), Y8, Y5
+	VFMADD231PS 32(R9)(SI*1), Y8, Y7
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R9
+	JMP         by4two
+
+by4one:
+	ADDQ        $0x08, R8
+	JL          by4part
+	VMOVUPS     (DI), Y8
+	VFMADD231PS (R9), Y8, Y0
+	VFMADD231PS (R9)(BX*1), Y8, Y2
+	VFMADD231PS (R9)(BX*2), Y8, Y4
+	VFMADD231PS (R9)(SI*1), Y8, Y6
+	ADDQ        $0x00000020, DI
+	ADDQ        $0x00000020, R9
+	SUBQ        $0x08, R8
+
+by4part:
+	ADDQ         $0x08, R8
+	JZ           by4sum
+	VMOVD        R8, X8
+	VPBROADCASTD X8, Y8
+	VPCMPGTD     gemmLanes<>+0(SB), Y8, Y8
+	VMASKMOVPS   (DI), Y8, Y9
+	VMASKMOVPS   (R9), Y8, Y10
+	VFMADD231PS  Y10, Y9, Y0
+	VMASKMOVPS   (R9)(BX*1), Y8, Y10
+	VFMADD231PS  Y10, Y9, Y2
+	VMASKMOVPS   (R9)(BX*2), Y8, Y10
+	VFMADD231PS  Y10, Y9, Y4
+	VMASKMOVPS   (R9)(SI*1), Y8, Y8
+	VFMADD231PS  Y8, Y9, Y6
+
+by4sum:
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y5, Y4, Y4
+	VADDPS       Y7, Y6, Y6
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VADDPS       X0, X2, X2
+	VMOVHLPS     X2, X2, X0
+	VADDPS       X0, X2, X2
+	VMOVSHDUP    X2, X0
+	VADDSS       X0, X2, X2
+	VMOVSS       X2, 4(AX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X4
+	VMOVHLPS     X4, X4, X0
+	VADDPS       X0, X4, X4
+	VMOVSHDUP    X4, X0
+	VADDSS       X0, X4, X4
+	VMOVSS       X4, 8(AX)
+	VEXTRACTF128 $0x01, Y6, X0
+	VADDPS       X0, X6, X6
+	VMOVHLPS     X6, X6, X0
+	VADDPS       X0, X6, X6
+	VMOVSHDUP    X6, X0
+	VADDSS       X0, X6, X6
+	VMOVSS       X6, 12(AX)
+	ADDQ         $0x10, AX
+	ADDQ         BX, CX
+	ADDQ         BX, CX
+	ADDQ         BX, CX
+	ADDQ         BX, CX
+	JMP          by4
+
+by4end:
+	ADDQ $0x04, DX
+
+by1:
+	SUBQ   $0x01, DX
+	JL     by1end
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   x+16(FP), SI
+	MOVQ   n+32(FP), DI
+	MOVQ   CX, R8
+
+by1two:
+	SUBQ        $0x10, DI
+	JL          by1one
+	PREFETCHT0  1024(R8)
+	VMOVUPS     (SI), Y2
+	VFMADD231PS (R8), Y2, Y0
+	VMOVUPS     32(SI), Y2
+	VFMADD231PS 32(R8), Y2, Y1
+	ADDQ        $0x00000040, SI
+	ADDQ        $0x00000040, R8
+	JMP         by1two
+
+by1one:
+	ADDQ        $0x08, DI
+	JL          by1part
+	VMOVUPS     (SI), Y2
+	VFMADD231PS (R8), Y2, Y0
+	ADDQ        $0x00000020, SI
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x08, DI
+
+by1part:
+	ADDQ         $0x08, DI
+	JZ           by1sum
+	VMOVD        DI, X2
+	VPBROADCASTD X2, Y2
+	VPCMPGTD     gemmLanes<>+0(SB), Y2, Y2
+	VMASKMOVPS   (SI), Y2, Y3
+	VMASKMOVPS   (R8), Y2, Y2
+	VFMADD231PS  Y2, Y3, Y0
+
+by1sum:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         $0x04, AX
+	ADDQ         BX, CX
+	JMP          by1
+
+by1end:
+	ADDQ $0x01, DX
+	VZEROUPPER
+	RET
+
 // func tile32AVX512(t *byte, rows int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
 TEXT ·tile32AVX512(SB), NOSPLIT, $0-16
@@ -13475,6 +13649,195 @@ run:
 	ADDQ       SI, AX
 	DECQ       DX
 	JNZ        row
+	VZEROUPPER
+	RET
+
+// func dotsAVX512(dst *float32, w *float32, x *float32, rows int, n int, stride int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·dotsAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ w+8(FP), CX
+	MOVQ rows+24(FP), DX
+	MOVQ stride+40(FP), BX
+	LEAQ (BX)(BX*2), SI
+
+by4:
+	SUBQ   $0x04, DX
+	JL     by4end
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   x+16(FP), DI
+	MOVQ   n+32(FP), R8
+	MOVQ   CX, R9
+
+by4two:
+	SUBQ        $0x20, R8
+	JL          by4one
+	PREFETCHT0  1024(R9)
+	PREFETCHT0  1088(R9)
+	PREFETCHT0  1024(R9)(BX*1)
+	PREFETCHT0  1088(R9)(BX*1)
+	PREFETCHT0  1024(R9)(BX*2)
+	PREFETCHT0  1088(R9)(BX*2)
+	PREFETCHT0  1024(R9)(SI*1)
+	PREFETCHT0  1088(R9)(SI*1)
+	VMOVUPS     (DI), Z8
+	VFMADD231PS (R9), Z8, Z0
+	VFMADD231PS (R9)(BX*1), Z8, Z2
+	VFMADD231PS (R9)(BX*2), Z8, Z4
+	VFMADD231PS (R9)(SI*1), Z8, Z6
+	VMOVUPS     64(DI), Z8
+	VFMADD231PS 64(R9), Z8, Z1
+	VFMADD231PS 64(R9)(BX*1), Z8, Z3
+	VFMADD231PS 64(R9)(BX*2), Z8, Z5
+	VFMADD231PS 64(R9)(SI*1), Z8, Z7
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R9
+	JMP         by4two
+
+by4one:
+	ADDQ        $0x10, R8
+	JL          by4part
+	VMOVUPS     (DI), Z8
+	VFMADD231PS (R9), Z8, Z0
+	VFMADD231PS (R9)(BX*1), Z8, Z2
+	VFMADD231PS (R9)(BX*2), Z8, Z4
+	VFMADD231PS (R9)(SI*1), Z8, Z6
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R9
+	SUBQ        $0x10, R8
+
+by4part:
+	ADDQ        $0x10, R8
+	JZ          by4sum
+	MOVQ        $-1, R10
+	BZHIQ       R8, R10, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (DI), K1, Z8
+	VMOVUPS.Z   (R9), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (R9)(BX*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS.Z   (R9)(BX*2), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (R9)(SI*1), K1, Z9
+	VFMADD231PS Z9, Z8, Z6
+
+by4sum:
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z5, Z4, Z4
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, (AX)
+	VEXTRACTF32X8 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X0
+	VADDPS        X0, X2, X2
+	VMOVHLPS      X2, X2, X0
+	VADDPS        X0, X2, X2
+	VMOVSHDUP     X2, X0
+	VADDSS        X0, X2, X2
+	VMOVSS        X2, 4(AX)
+	VEXTRACTF32X8 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X0
+	VADDPS        X0, X4, X4
+	VMOVHLPS      X4, X4, X0
+	VADDPS        X0, X4, X4
+	VMOVSHDUP     X4, X0
+	VADDSS        X0, X4, X4
+	VMOVSS        X4, 8(AX)
+	VEXTRACTF32X8 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X0
+	VADDPS        X0, X6, X6
+	VMOVHLPS      X6, X6, X0
+	VADDPS        X0, X6, X6
+	VMOVSHDUP     X6, X0
+	VADDSS        X0, X6, X6
+	VMOVSS        X6, 12(AX)
+	ADDQ          $0x10, AX
+	ADDQ          BX, CX
+	ADDQ          BX, CX
+	ADDQ          BX, CX
+	ADDQ          BX, CX
+	JMP           by4
+
+by4end:
+	ADDQ $0x04, DX
+
+by1:
+	SUBQ   $0x01, DX
+	JL     by1end
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	MOVQ   x+16(FP), SI
+	MOVQ   n+32(FP), DI
+	MOVQ   CX, R8
+
+by1two:
+	SUBQ        $0x20, DI
+	JL          by1one
+	PREFETCHT0  1024(R8)
+	PREFETCHT0  1088(R8)
+	VMOVUPS     (SI), Z2
+	VFMADD231PS (R8), Z2, Z0
+	VMOVUPS     64(SI), Z2
+	VFMADD231PS 64(R8), Z2, Z1
+	ADDQ        $0x00000080, SI
+	ADDQ        $0x00000080, R8
+	JMP         by1two
+
+by1one:
+	ADDQ        $0x10, DI
+	JL          by1part
+	VMOVUPS     (SI), Z2
+	VFMADD231PS (R8), Z2, Z0
+	ADDQ        $0x00000040, SI
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x10, DI
+
+by1part:
+	ADDQ        $0x10, DI
+	JZ          by1sum
+	MOVQ        $-1, R9
+	BZHIQ       DI, R9, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (SI), K1, Z2
+	VMOVUPS.Z   (R8), K1, Z3
+	VFMADD231PS Z3, Z2, Z0
+
+by1sum:
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF32X8 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          BX, CX
+	JMP           by1
+
+by1end:
+	ADDQ $0x01, DX
 	VZEROUPPER
 	RET
 

@@ -42,3 +42,21 @@ func copyRuns(set isa.Set, dst, src []float32, rows, runs, dstStride, dstStep, s
 		copyRunsGeneric(dst, src, rows, runs, dstStride, dstStep, srcStride)
 	}
 }
+
+// dots computes dst[r] = Σ w[r·stride + i]·x[i].
+func dots(set isa.Set, dst, w, x []float32, stride int) {
+	rows, n := len(dst), len(x)
+	if rows == 0 {
+		return
+	}
+	if set == isa.Generic || n == 0 {
+		dotsGeneric(dst, w, x, stride)
+		return
+	}
+	_ = w[(rows-1)*stride+n-1]
+	if set == isa.AVX512 {
+		dotsAVX512(&dst[0], &w[0], &x[0], rows, n, 4*stride)
+	} else {
+		dotsAVX2(&dst[0], &w[0], &x[0], rows, n, 4*stride)
+	}
+}

@@ -56,3 +56,25 @@ func BenchmarkPackedGemm(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkGemv reads weights where they are: NxK.
+func BenchmarkGemv(b *testing.B) {
+	for _, size := range [][2]int{{1000, 1280}, {1000, 4096}, {4096, 4096}, {4096, 25088}} {
+		n, k := size[0], size[1]
+		r := random()
+		w, x, dst := make([]float32, n*k), newBuffer(k, 0).fill(r, 1).data, make([]float32, n)
+		for i := range w {
+			w[i] = x[i%k]
+		}
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%dx%d/threads=%d", n, k, threads), func(b *testing.B) {
+				c := NewCPU(Options{Threads: threads, ISA: isa.Best()})
+				defer c.Close()
+				b.SetBytes(int64(4 * n * k))
+				for b.Loop() {
+					Gemv(c, dst, w, k, x, n, k, nil)
+				}
+			})
+		}
+	}
+}

@@ -15,4 +15,6 @@ func copyRuns(_ isa.Set, dst, src []float32, rows, runs, dstStride, dstStep, src
 	copyRunsGeneric(dst, src, rows, runs, dstStride, dstStep, srcStride)
 }
 
+func dots(_ isa.Set, dst, w, x []float32, stride int) { dotsGeneric(dst, w, x, stride) }
+
 func pause(int) { runtime.Gosched() }

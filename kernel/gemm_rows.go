@@ -20,6 +20,9 @@ type rowBlock struct {
 	dst []float32 // row i is dst[i·ldc : i·ldc+N]
 	ldc int
 
+	// More blocks with the same panels, block i's first row at a[i·step], its results after those of the block before. They take no scratch.
+	blocks, step int // 0: one
+
 	ep        Epilogue // Bias has N elements; row i of Add, which may be dst, begins at i·addStride
 	addStride int
 
@@ -64,7 +67,7 @@ func (p *Packed) rows(r *rowBlock, from, to int) {
 	}
 	if r.ep.Act.Kind > ClipTo {
 		lo, hi := from*p.width, min(to*p.width, p.n)
-		for i := range r.m {
+		for i := range r.m * max(1, r.blocks) {
 			activateRow(p.set, r.ep.Act, r.dst[i*r.ldc+lo:i*r.ldc+hi])
 		}
 	}
@@ -117,19 +120,20 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 		t.b, t.ldb, t.columns, narrow = p.panel(j, row)
 		n := j * p.width
 		t.bias = at32(bias, n)
-		for i, lo := 0, 0; i < tiles; i++ {
-			hi := (i + 1) * r.m / tiles
-			t.a = unsafe.Add(a, lo*t.lda)
-			t.c = unsafe.Pointer(&r.dst[lo*r.ldc+n])
-			t.add = at32(add, lo*r.addStride+n)
-			_ = r.dst[(hi-1)*r.ldc+n+int(t.columns)-1]
+		for i := range tiles * max(1, r.blocks) {
+			block, i0 := i/tiles, i%tiles
+			lo, hi := i0*r.m/tiles, (i0+1)*r.m/tiles
+			t.a = unsafe.Add(a, lo*t.lda+4*block*r.step)
+			at := block*r.m + lo
+			t.c = unsafe.Pointer(&r.dst[at*r.ldc+n])
+			t.add = at32(add, at*r.addStride+n)
+			_ = r.dst[(at+hi-lo-1)*r.ldc+n+int(t.columns)-1]
 			t.ahead = uintptr(t.b)
 			if i < 4 && j+1 < p.panels() {
 				next, _, _, _ := p.panel(j+1, row)
 				t.ahead = uintptr(next) + uintptr(i*t.k*t.segments*32)
 			}
 			t.run(p.set, hi-lo, narrow)
-			lo = hi
 		}
 	}
 	t.a = a

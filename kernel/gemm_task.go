@@ -61,6 +61,9 @@ func (t *gemmTask) product(p *Product) {
 		m: p.M, a: p.A, lda: p.LDA, k: p.K, dst: p.C, ldc: p.LDC, transA: p.TransA,
 		ep: p.Epilogue, addStride: p.LDC, scale: &t.scaling,
 	}
+	if t.vector(p) {
+		return
+	}
 	t.own.resize(t.cpu.set, p.K, p.N)
 	if size := t.own.size(); cap(t.packed) < size {
 		t.packed = alignedFloats(size)

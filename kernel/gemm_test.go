@@ -317,3 +317,29 @@ func TestGemmBatch(t *testing.T) {
 		}
 	})
 }
+
+func TestGemv(t *testing.T) {
+	eachSet(t, func(t *testing.T, c *CPU) {
+		r := random()
+		for _, size := range [][2]int{
+			{1, 0}, {0, 5}, {3, 1}, {4, 7}, {5, 8}, {7, 15}, {9, 16}, {2, 17}, {6, 31}, {4, 32}, {8, 33}, {13, 100}, {10, 84}, {1000, 1280}, {37, 9000},
+		} {
+			n, k := size[0], size[1]
+			ldw := k + r.IntN(5)
+			w, x := newBuffer(n*ldw, r.IntN(16)).fill(r, 1), newBuffer(k, r.IntN(16)).fill(r, 1)
+			out := newBuffer(n, r.IntN(16))
+			p := &Product{M: n, N: 1, K: k, Alpha: 1, A: w.data, LDA: ldw, B: x.data, LDB: 1, LDC: 1}
+			want, slack := p.oracle()
+			var ep Epilogue
+			if r.IntN(2) == 0 {
+				ep = Epilogue{Bias: newBuffer(n, 0).fill(r, 1).data, Add: newBuffer(n, 0).fill(r, 1).data, Act: Activation{Kind: ClipTo, A: -1, B: 1}}
+				for i := range want {
+					want[i] = oracleAct(ep.Act, want[i]+float64(ep.Bias[i])+float64(ep.Add[i]))
+					slack[i] += 0x1p-20
+				}
+			}
+			Gemv(c, out.data, w.data, ldw, x.data, n, k, &ep)
+			checkProduct(t, fmt.Sprint(size), out, n, 1, 1, want, slack, 77)
+		}
+	})
+}

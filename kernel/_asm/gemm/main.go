@@ -22,6 +22,7 @@ func main() {
 			k.generate()
 			if vectors == 2 {
 				k.copyRuns()
+				k.dots()
 			}
 		}
 	}
