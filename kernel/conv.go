@@ -93,7 +93,7 @@ func (s *ConvShape) choose(h, w int) (algorithm, *winograd) {
 		return product, nil
 	case s.Groups == 1 && s.Kernel == [2]int{3, 3} && s.Stride == [2]int{1, 1} && s.Dilation == [2]int{1, 1} && s.In >= 16 && s.Out >= 16:
 		if h > 0 && (h < 8 || w < 8) {
-			return minimal, newF23()
+			return direct, nil
 		}
 		return minimal, newF43()
 	}

@@ -4,10 +4,10 @@
 
 package kernel
 
-// copies runs of elements, see copyRuns.
+// copies runs of elements, see copySpans.
 //
 //go:noescape
-func copyRunsAVX2(a *byte)
+func copySpansAVX2(a *byte)
 
 // computes a row, see depthwiseRow.
 //
@@ -74,10 +74,10 @@ func winogradInput4AVX2(a *byte)
 //go:noescape
 func winogradOutput4AVX2(a *byte)
 
-// copies runs of elements, see copyRuns.
+// copies runs of elements, see copySpans.
 //
 //go:noescape
-func copyRunsAVX512(a *byte)
+func copySpansAVX512(a *byte)
 
 // computes a row, see depthwiseRow.
 //

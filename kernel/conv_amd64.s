@@ -152,9 +152,9 @@ DATA winogradConstants<>+504(SB)/4, $(2.970459)
 DATA winogradConstants<>+508(SB)/4, $(2.970459)
 GLOBL winogradConstants<>(SB), RODATA|NOPTR, $512
 
-// func copyRunsAVX2(a *byte)
+// func copySpansAVX2(a *byte)
 // Requires: AVX
-TEXT ·copyRunsAVX2(SB), NOSPLIT, $0-8
+TEXT ·copySpansAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 24(AX), CX
 	MOVQ (AX), DX
@@ -5333,9 +5333,9 @@ channelDone:
 	VZEROUPPER
 	RET
 
-// func copyRunsAVX512(a *byte)
+// func copySpansAVX512(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·copyRunsAVX512(SB), NOSPLIT, $0-8
+TEXT ·copySpansAVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
 	MOVQ 24(AX), DX
 	MOVQ (AX), BX

@@ -24,8 +24,8 @@ func callConv(set isa.Set, k convKernel, args unsafe.Pointer) bool {
 
 func convAVX512(k convKernel, a *byte) {
 	switch k {
-	case kernelCopyRuns:
-		copyRunsAVX512(a)
+	case kernelCopySpans:
+		copySpansAVX512(a)
 	case kernelTapsDot:
 		tapsDotAVX512(a)
 	case kernelTapsSum:
@@ -57,8 +57,8 @@ func convAVX512(k convKernel, a *byte) {
 
 func convAVX2(k convKernel, a *byte) {
 	switch k {
-	case kernelCopyRuns:
-		copyRunsAVX2(a)
+	case kernelCopySpans:
+		copySpansAVX2(a)
 	case kernelTapsDot:
 		tapsDotAVX2(a)
 	case kernelTapsSum:

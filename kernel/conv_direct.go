@@ -2,8 +2,8 @@ package kernel
 
 // directPlan says how the direct convolution cuts a run into pieces. It multiplies rows of windows by the packed weights: an
 // output row is a block of rows of A, see [rowBlock], read from the image itself, or, where windows reach over its borders or
-// pixels collide in the cache, from a copy of the image rows of the piece with zeros around them: the windows themselves are
-// never unfolded.
+// pixels collide in the cache, from a copy of the image rows of the piece with zeros around them. Only where output rows are so
+// short that tiles of A would be, too, the windows of a piece are unfolded.
 type directPlan struct {
 	n, oh, ow    int
 	rows, panels int // of a piece
@@ -18,12 +18,15 @@ type directPlan struct {
 	pitch           int // from one row to the next
 	lda             int // from one window to the next
 	rowStep         int // from one row of windows to the next, in rows
+	image           int // elements of the copy
+	unfolded        int // distance of unfolded windows, 0 if they are not
 	scratch         int // elements for a worker
 }
 
 const (
 	directPixels  = 112     // pixels of a piece: enough to load the weights for
 	directCopy    = 1 << 16 // elements of the copy of a piece, so that it stays in the second-level cache
+	directUnfold  = 1 << 18 // elements of the unfolded windows of a piece, likewise
 	directPieces  = 16      // pieces that share the work among threads well
 	collideStride = 512     // elements: rows so far apart, or a multiple, collide in the first-level cache
 )
@@ -56,12 +59,22 @@ func (cv *Conv) planDirect(n, h, w int) directPlan {
 	}
 	p.rows = min(oh, max(1, (directPixels+ow/2)/max(ow, 1)))
 	p.rows = ceilDiv(oh, ceilDiv(oh, p.rows))
+	k := cv.packed[0].k
+	height := tileRows(cv.set)
+	if p.rows > 1 && 4*ow < 3*height*ceilDiv(ow, height) {
+		p.unfolded = scratchStride(k)
+		for p.rows > 1 && p.rows*ow*p.unfolded > directUnfold {
+			p.rows--
+		}
+		p.scratch = roundUp(p.rows*ow*p.unfolded, cacheLine)
+	}
 	if p.copied {
 		for p.rows > 1 && p.copyRows(wy)*p.pitch > directCopy {
 			p.rows--
 		}
 		p.inRows = p.copyRows(wy)
-		p.scratch = roundUp(p.inRows*p.pitch, cacheLine)
+		p.image = roundUp(p.inRows*p.pitch, cacheLine)
+		p.scratch += p.image
 	}
 	p.rowPieces = ceilDiv(oh, p.rows)
 	all := cv.packed[0].panels()
@@ -112,11 +125,11 @@ func (t *convTask) directPiece(i, worker int) {
 	image := i / p.rowPieces
 	rows := min(p.rows, p.oh-y)
 	in, out := s.In/s.Groups, s.Out/s.Groups
-	src := t.src[image*(len(t.src)/p.n):]
+	src, scratch := t.src[image*(len(t.src)/p.n):], t.scratch[min(len(t.scratch), worker*p.scratch):]
 	if p.copied {
-		scratch := t.scratch[worker*p.scratch:][:p.scratch]
-		t.copyImage(scratch, src, y, rows)
-		src = scratch
+		copied := scratch[:p.image]
+		t.copyImage(copied, src, y, rows)
+		src = copied
 	} else {
 		src = src[y*s.Stride[0]*p.pitch:]
 	}
@@ -126,21 +139,33 @@ func (t *convTask) directPiece(i, worker int) {
 	ep := Epilogue{Bias: t.ep.Bias[g*out : (g+1)*out], Act: act}
 	b := rowBlock{m: p.ow, lda: p.lda, offsets: t.offsets, k: packed.k / len(t.offsets), ldc: s.Out, ep: ep, addStride: s.Out}
 	start := (image*p.oh+y)*p.ow*s.Out + g*out
-	for j := first; j < last; j++ {
-		for r := range rows {
-			b.a = src[r*p.rowStep*p.pitch+g*in:]
-			at := start + r*p.ow*s.Out
-			b.dst = t.dst[at:]
-			if t.ep.Add != nil {
-				b.ep.Add = t.ep.Add[at:]
-			}
-			packed.rows(&b, j, j+1)
-		}
+	b.a, b.blocks, b.step = src[g*in:], rows, p.rowStep*p.pitch
+	if p.unfolded > 0 {
+		b.a, b.lda, b.offsets = t.unfold(scratch[p.image:p.scratch], b.a, rows, b.k), p.unfolded, nil
+		b.m, b.k, b.blocks = rows*p.ow, packed.k, 1
 	}
+	b.dst = t.dst[start:]
+	if t.ep.Add != nil {
+		b.ep.Add = t.ep.Add[start:]
+	}
+	packed.rows(&b, first, last)
 	if more {
 		lo, hi := first*packed.width, min(last*packed.width, out)
 		t.activate(start+lo, rows*p.ow, hi-lo)
 	}
+}
+
+// unfold copies the windows of all pixels of some output rows, segments of k elements, and returns where they are.
+func (t *convTask) unfold(dst, src []float32, rows, k int) []float32 {
+	p := &t.direct
+	a := copyArgs{count: p.ow, n: k, dstStep: p.unfolded, srcStep: p.lda}
+	for r := range rows {
+		for i, offset := range t.offsets {
+			a.dst, a.src = dst[r*p.ow*p.unfolded+i*k:], src[r*p.rowStep*p.pitch+offset:]
+			copySpans(t.cv.set, &a)
+		}
+	}
+	return dst
 }
 
 // activate applies the activation to n of the channels of pixels, the first at element at.
@@ -178,6 +203,6 @@ func (t *convTask) copyImage(dst, src []float32, y, rows int) {
 		clear(row[:from*p.pixel])
 		clear(row[to*p.pixel:])
 		a.dst, a.src = row[from*p.pixel:], src[(iy*t.w+wx.start(0)+from*p.colStep)*s.In:]
-		copyRuns(t.cv.set, &a)
+		copySpans(t.cv.set, &a)
 	}
 }

@@ -3,14 +3,14 @@ package kernel
 // The structures below are arguments of kernels that exist once an instruction set; kernel/_asm/conv knows their layout.
 // Distances are in elements. Slices begin where the kernel begins.
 
-// copyArgs are the arguments of copyRuns: dst[i·dstStep + j] = src[i·srcStep + j] for i < count, j < n.
+// copyArgs are the arguments of copySpans: dst[i·dstStep + j] = src[i·srcStep + j] for i < count, j < n.
 type copyArgs struct {
 	dst, src         []float32
 	count, n         int
 	dstStep, srcStep int
 }
 
-func copyRunsGeneric(a *copyArgs) {
+func copySpansGeneric(a *copyArgs) {
 	for i := range a.count {
 		copy(a.dst[i*a.dstStep:][:a.n], a.src[i*a.srcStep:][:a.n])
 	}

@@ -11,7 +11,7 @@ import (
 type convKernel uint8
 
 const (
-	kernelCopyRuns convKernel = iota
+	kernelCopySpans convKernel = iota
 	kernelTapsDot
 	kernelTapsSum
 	kernelTapsMax
@@ -29,13 +29,13 @@ const (
 
 // The kernels run on the calling thread. They panic when a slice is too short.
 
-func copyRuns(set isa.Set, a *copyArgs) {
+func copySpans(set isa.Set, a *copyArgs) {
 	if a.count <= 0 || a.n <= 0 {
 		return
 	}
 	_, _ = a.dst[(a.count-1)*a.dstStep+a.n-1], a.src[(a.count-1)*a.srcStep+a.n-1]
-	if !callConv(set, kernelCopyRuns, unsafe.Pointer(a)) {
-		copyRunsGeneric(a)
+	if !callConv(set, kernelCopySpans, unsafe.Pointer(a)) {
+		copySpansGeneric(a)
 	}
 }
 

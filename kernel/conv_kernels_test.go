@@ -15,7 +15,7 @@ func TestConvKernels(t *testing.T) {
 		r := random()
 		set := c.ISA()
 		for ch := 1; ch <= 150; ch += 1 + r.IntN(1+ch/8) {
-			testCopyRuns(t, r, set, ch)
+			testCopySpans(t, r, set, ch)
 			for _, width := range []int{3, 5, 7} {
 				testDepthwiseRow(t, r, set, ch, width, 1)
 				testDepthwiseRow(t, r, set, ch, width, 2)
@@ -35,18 +35,18 @@ func widen(x []float32) []float64 {
 	return y
 }
 
-func testCopyRuns(t *testing.T, r *rand.Rand, set isa.Set, n int) {
+func testCopySpans(t *testing.T, r *rand.Rand, set isa.Set, n int) {
 	a := copyArgs{count: 1 + r.IntN(4), n: n, dstStep: n + r.IntN(3), srcStep: r.IntN(2 * n)}
 	src := newBuffer((a.count-1)*a.srcStep+n, r.IntN(4)).sprinkle(r)
 	dst, want := newBuffer((a.count-1)*a.dstStep+n, r.IntN(4)), newBuffer((a.count-1)*a.dstStep+n, 0)
 	a.src, a.dst = src.data, want.data
-	copyRunsGeneric(&a)
+	copySpansGeneric(&a)
 	a.dst = dst.data
-	copyRuns(set, &a)
-	dst.check(t, "copyRuns")
+	copySpans(set, &a)
+	dst.check(t, "copySpans")
 	for i, x := range want.data {
 		if math.Float32bits(x) != math.Float32bits(dst.data[i]) {
-			t.Fatalf("copyRuns of %d: element %d is %v, want %v", n, i, dst.data[i], x)
+			t.Fatalf("copySpans of %d: element %d is %v, want %v", n, i, dst.data[i], x)
 		}
 	}
 }

@@ -8,9 +8,9 @@ import (
 // Offsets in copyArgs.
 const copyDst, copySrc, copyCount, copyN, copyDstStep, copySrcStep = 0, 24, 48, 56, 64, 72
 
-// copyRuns emits the copying of many short runs.
-func (m *machine) copyRuns() {
-	a := m.function("copyRuns", "copies runs of elements, see copyRuns.")
+// copySpans emits the copying of many short runs.
+func (m *machine) copySpans() {
+	a := m.function("copySpans", "copies runs of elements, see copySpans.")
 	src, dst, left := field(a, copySrc), field(a, copyDst), field(a, copyCount)
 	srcStep, dstStep := stride(a, copySrcStep), stride(a, copyDstStep)
 	Label("run")

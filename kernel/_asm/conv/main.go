@@ -12,7 +12,7 @@ func main() {
 	newLaneMasks()
 	constants.at = GLOBL("winogradConstants", 8|16) // RODATA, NOPTR
 	for _, m := range []*machine{{name: "AVX2", lanes: 8}, {name: "AVX512", lanes: 16, wide: true}} {
-		m.copyRuns()
+		m.copySpans()
 		for _, width := range []int{3, 5, 7} {
 			for stride := 1; stride <= 2; stride++ {
 				m.depthwise(width, stride)
