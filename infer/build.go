@@ -406,6 +406,11 @@ func (n *node) infer(in, captured []ops.Info) (out []ops.Info, err error) {
 	for _, b := range n.bodies {
 		b.know(captured)
 	}
+	for i, v := range n.in {
+		if v != nil && in[i].Missing() { // of which so little is known that it looks as if it were left out
+			return make([]ops.Info, len(n.Outputs)), nil
+		}
+	}
 	if out, err = n.op.Infer(in); err != nil {
 		return nil, err
 	}

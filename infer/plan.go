@@ -184,7 +184,7 @@ func (b *planner) read(v *value, layout tensor.Layout, n *node) int {
 	if !ok {
 		return -1 // the result of a constant that nobody needs
 	}
-	if sameMemory(b.known[v.id].Shape) {
+	if _, ok := size(b.known[v.id]); ok && sameMemory(b.known[v.id].Shape) {
 		return b.view(v, layout, from, n)
 	}
 	to := b.slot(v, layout, b.home(v, nil))
