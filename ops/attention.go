@@ -188,7 +188,7 @@ func (o *attention) Run(c *Call) error {
 		r.buffers = append(r.buffers, nil)
 	}
 	for i := range r.buffers {
-		r.buffers[i] = grown(r.buffers[i], min(queries, q.seq)*k.seq)
+		r.buffers[i] = resized(r.buffers[i], min(queries, q.seq)*k.seq)
 	}
 	c.CPU.Parallel(q.batch*q.heads*((q.seq+queries-1)/queries), r)
 	for i, f := range outs {
@@ -226,7 +226,7 @@ func (r *attentionRun) floats(t *tensor.Tensor, slot int) []float32 {
 	if t.Type == onnx.Float {
 		return tensor.Of[float32](t)
 	}
-	r.converted[slot] = grown(r.converted[slot], t.Len())
+	r.converted[slot] = resized(r.converted[slot], t.Len())
 	t.Floats(r.converted[slot], 0)
 	return r.converted[slot]
 }
@@ -310,7 +310,7 @@ func (r *attentionRun) join(c *Call, i int, s *strided, before []float32, n int)
 		}
 	}
 	if all == nil {
-		r.present[i] = grown(r.present[i], count)
+		r.present[i] = resized(r.present[i], count)
 		all = r.present[i]
 	}
 	out := r.place(all, s.batch, s.heads, total, s.size, false)
@@ -370,11 +370,11 @@ func (r *attentionRun) outputs(c *Call) (outs [4][]float32, err error) {
 		if err != nil {
 			return outs, err
 		}
-		data := outs[i]
+		var data []float32
 		if t.Type == onnx.Float {
 			data = tensor.Of[float32](t)
 		} else {
-			r.converted[6+i/3] = grown(r.converted[6+i/3], t.Len())
+			r.converted[6+i/3] = resized(r.converted[6+i/3], t.Len())
 			data, outs[i] = r.converted[6+i/3], r.converted[6+i/3]
 		}
 		if i == 0 {

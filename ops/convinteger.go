@@ -14,41 +14,23 @@ import (
 // multiplies by the scales and quantises again. x is [N, C, …] with one to three spatial dimensions, w [M, C/groups, …] with a zero
 // point (and scale) in all or for each output channel. Padding stands for the number 0.
 type convInteger struct {
-	linear                   bool
-	group                    int
-	kernel, strides, dilated []int // nil: as w says, 1
-	pads                     []int
-	auto                     string
-	pool                     *sync.Pool // of *integerConv
-	packed                   *factor8   // w where it is constant
+	*window
+	linear bool
+	group  int
+	pool   *sync.Pool // of *integerConv
+	packed *factor8   // w where it is constant
 }
 
 func newConvInteger(n *Node) (Op, error) { return newIntegerConv(n, false) }
 func newQLinearConv(n *Node) (Op, error) { return newIntegerConv(n, true) }
 
 func newIntegerConv(n *Node, linear bool) (Op, error) {
-	o := &convInteger{
-		linear: linear, group: n.Int("group", 1), kernel: n.Ints("kernel_shape"), strides: n.Ints("strides"), dilated: n.Ints("dilations"),
-		pads: n.Ints("pads"), auto: n.Text("auto_pad", "NOTSET"),
-		pool: &sync.Pool{New: func() any { return new(integerConv) }},
-	}
-	switch o.auto {
-	case "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER":
-	default:
-		return nil, fmt.Errorf("attribute auto_pad is %q", o.auto)
-	}
+	w, err := newWindow(n)
+	o := &convInteger{window: w, linear: linear, group: n.Int("group", 1), pool: &sync.Pool{New: func() any { return new(integerConv) }}}
 	if o.group < 1 {
 		return nil, fmt.Errorf("attribute group is %d", o.group)
 	}
-	for name, list := range map[string][]int{"kernel_shape": o.kernel, "strides": o.strides, "dilations": o.dilated} {
-		if len(list) > 0 && (slices.Min(list) < 1 || slices.Max(list) > 1<<30) {
-			return nil, fmt.Errorf("attribute %s is %v", name, list)
-		}
-	}
-	if len(o.pads) > 0 && (slices.Min(o.pads) < 0 || slices.Max(o.pads) > 1<<30) {
-		return nil, fmt.Errorf("attribute pads is %v", o.pads)
-	}
-	return o, nil
+	return o, err
 }
 
 // Pack widens constant weights.
@@ -101,20 +83,9 @@ func (o *convInteger) Infer(in []Info) ([]Info, error) {
 	if len(x.Shape) < 3 || len(x.Shape) > 5 || len(w.Shape) != len(x.Shape) {
 		return nil, fmt.Errorf("input and weights have shapes %s and %s, not three to five dimensions", x.Shape, w.Shape)
 	}
-	out.Shape = Shape{x.Shape[0], w.Shape[0]}
-	for i, d := range x.Shape[2:] {
-		k := w.Shape[2+i]
-		if !d.IsKnown() || !k.IsKnown() {
-			out.Shape = append(out.Shape, Unknown)
-			continue
-		}
-		a, err := o.along(i, len(x.Shape)-2, d.N, k.N)
-		if err != nil {
-			return nil, err
-		}
-		out.Shape = append(out.Shape, Known(a.out))
-	}
-	return []Info{out}, nil
+	spatial, err := o.infer(x.Shape[2:], w.Shape[2:])
+	out.Shape = append(Shape{x.Shape[0], w.Shape[0]}, spatial...)
+	return []Info{out}, err
 }
 
 // Cost counts the products.
@@ -129,55 +100,13 @@ func (o *convInteger) Cost(in, out []Info) Cost {
 	return Cost{MACs: n}
 }
 
-// along is a convolution along one spatial axis.
-type along struct{ in, out, kernel, stride, dilation, pad int }
-
-// along returns what axis i of n does for sizes of the input and the kernel.
-func (o *convInteger) along(i, n, in, k int) (along, error) {
-	for name, list := range map[string][]int{"kernel_shape": o.kernel, "strides": o.strides, "dilations": o.dilated} {
-		if list != nil && len(list) != n {
-			return along{}, fmt.Errorf("attribute %s has %d values for %d spatial dimensions", name, len(list), n)
-		}
-	}
-	if o.pads != nil && len(o.pads) != 2*n {
-		return along{}, fmt.Errorf("attribute pads has %d values for %d spatial dimensions", len(o.pads), n)
-	}
-	a := along{in: in, kernel: k, stride: 1, dilation: 1}
-	if o.strides != nil {
-		a.stride = o.strides[i]
-	}
-	if o.dilated != nil {
-		a.dilation = o.dilated[i]
-	}
-	if o.kernel != nil && o.kernel[i] != k {
-		return along{}, fmt.Errorf("attribute kernel_shape says %v, the weights have %d at dimension %d", o.kernel, k, i)
-	}
-	extent, total := (k-1)*a.dilation+1, 0
-	switch o.auto {
-	case "NOTSET":
-		if o.pads != nil {
-			a.pad, total = o.pads[i], o.pads[i]+o.pads[n+i]
-		}
-	case "SAME_UPPER", "SAME_LOWER":
-		total = max(0, ((in+a.stride-1)/a.stride-1)*a.stride+extent-in)
-		a.pad = total / 2
-		if o.auto == "SAME_LOWER" {
-			a.pad = total - total/2
-		}
-	}
-	if k < 1 || in+total < extent {
-		return along{}, fmt.Errorf("kernel of %d with dilation %d does not fit into %d and padding of %d", k, a.dilation, in, total)
-	}
-	a.out = (in+total-extent)/a.stride + 1
-	return a, nil
-}
-
 // integerConv is a run of convInteger. A piece is a tile of the output: of an image, a group of channels, and some positions.
 //
 // Each tile is a product of the weights [channels, depth] and of columns [depth, positions], a part of the depth after another.
 type integerConv struct {
 	cpu              *kernel.CPU
-	axes             [3]along // depth, height, width
+	axes             [3]slide // depth, height, width
+	slides           []slide
 	x                *tensor.Tensor
 	y                *tensor.Tensor
 	w                []float32 // [M, C/groups, …], less the zero points
@@ -205,7 +134,9 @@ func (o *convInteger) Run(c *Call) error {
 	r := o.pool.Get().(*integerConv)
 	defer o.pool.Put(r)
 	defer func() { r.x, r.y, r.bias = nil, nil, nil }()
-	x, dt, shape := c.In[0], onnx.Undefined, []int(nil)
+	var dt onnx.DataType
+	var shape []int
+	x := c.In[0]
 	if err := codes8(x); err != nil {
 		return fmt.Errorf("input 0 %w", err)
 	}
@@ -254,15 +185,15 @@ func (o *convInteger) shapes(r *integerConv, x, w []int) ([]int, error) {
 	if x[1] != w[1]*o.group || w[0]%o.group != 0 {
 		return nil, fmt.Errorf("%d input channels and weights %v in %d groups", x[1], w, o.group)
 	}
+	var err error
+	if r.slides, err = o.slides(r.slides, x[2:], w[2:]); err != nil {
+		return nil, err
+	}
 	out := []int{x[0], w[0]}
-	none := along{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}
-	r.axes = [3]along{none, none, none}
-	for i, d := range x[2:] {
-		a, err := o.along(i, len(x)-2, d, w[2+i])
-		if err != nil {
-			return nil, err
-		}
-		r.axes[5-len(x)+i] = a
+	none := slide{in: 1, out: 1, kernel: 1, stride: 1, dilation: 1}
+	r.axes = [3]slide{none, none, none}
+	copy(r.axes[5-len(x):], r.slides)
+	for _, a := range r.slides {
 		out = append(out, a.out)
 	}
 	r.groups, r.in, r.out = o.group, w[1], w[0]/o.group
@@ -294,7 +225,7 @@ func (o *convInteger) parameters(c *Call, r *integerConv, w onnx.DataType, m int
 		r.bias = tensor.Of[int32](c.In[8])
 	}
 	r.zero = q[2].zero[0]
-	r.scale = grown(r.scale, m)
+	r.scale = resized(r.scale, m)
 	for i := range r.scale {
 		r.scale[i] = q[0].scale[0] * q[1].scale[i%len(q[1].scale)] / q[2].scale[0]
 	}
@@ -310,7 +241,7 @@ func (r *integerConv) run() {
 	size, columns := r.out*min(tilePositions, r.positions), min(r.exact, r.depth)*min(tilePositions, r.positions)
 	for i := range r.buffers {
 		b := &r.buffers[i]
-		b.columns, b.part, b.acc = grown(b.columns, columns), grown(b.part, size), grown(b.acc, size)
+		b.columns, b.part, b.acc = resized(b.columns, columns), resized(b.part, size), resized(b.acc, size)
 	}
 	r.cpu.Parallel(r.x.Shape[0]*r.groups*r.tiles, r)
 }
@@ -359,13 +290,13 @@ func (r *integerConv) column(dst []float32, x []byte, k, first int) {
 		n := min(w.out-ow, len(dst))
 		row := dst[:n]
 		dst, first = dst[n:], first+n
-		z, y := od*d.stride-d.pad+kd*d.dilation, oh*h.stride-h.pad+kh*h.dilation
+		z, y := od*d.stride-d.before+kd*d.dilation, oh*h.stride-h.before+kh*h.dilation
 		if z < 0 || z >= d.in || y < 0 || y >= h.in {
 			clear(row)
 			continue
 		}
 		src := x[((ch*d.in+z)*h.in+y)*w.in:][:w.in]
-		at := ow*w.stride - w.pad + kw*w.dilation
+		at := ow*w.stride - w.before + kw*w.dilation
 		for i := range row {
 			if at >= 0 && at < len(src) {
 				row[i] = r.table[src[at]]

@@ -36,7 +36,7 @@ func (p *pass[T]) gru(step int) {
 		z, next := row[:n], row[2*n:]
 		activate(p.cpu, &p.acts[1], clip, next)
 		for j := range h {
-			h[j] = T((1-z[j])*next[j]) + T(z[j]*h[j])
+			h[j] = (1-z[j])*next[j] + z[j]*h[j]
 		}
 	}
 }

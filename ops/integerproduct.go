@@ -155,7 +155,7 @@ type factor8 struct {
 // set widens a tensor less the zero points; that of element i is zeros[line(i) % len(zeros)].
 func (f *factor8) set(t *tensor.Tensor, zeros []int32, line func(i int) int) {
 	f.Type, f.shape = t.Type, append(f.shape[:0], t.Shape...)
-	f.values = grown(f.values, t.Len())
+	f.values = resized(f.values, t.Len())
 	if len(zeros) == 1 {
 		newWidened(t.Type, zeros[0]).apply(f.values, t.Bytes())
 		return
@@ -186,12 +186,4 @@ func packed8(in []Info, factor, zero int, line func(shape []int) func(i int) int
 	f := new(factor8)
 	f.set(t, zeros, line(slices.Clone(t.Shape)))
 	return f, nil
-}
-
-// grown returns a slice of n elements over the memory of s if that is enough.
-func grown[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
 }

@@ -33,7 +33,7 @@ func (p *pass[T]) lstm(step int) {
 		}
 		activate(p.cpu, g, clip, gc)
 		for j := range c {
-			c[j] = T(gf[j]*c[j]) + T(gi[j]*gc[j])
+			c[j] = gf[j]*c[j] + gi[j]*gc[j]
 		}
 		if p.p != nil {
 			addProduct(gout, p.p[n:2*n], c)
@@ -50,6 +50,6 @@ func (p *pass[T]) lstm(step int) {
 // addProduct adds x ⊙ y to dst.
 func addProduct[T floating](dst, x, y []T) {
 	for i := range dst {
-		dst[i] += T(x[i] * y[i])
+		dst[i] += x[i] * y[i]
 	}
 }

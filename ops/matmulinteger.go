@@ -64,38 +64,8 @@ func (o *matMulInteger) Infer(in []Info) ([]Info, error) {
 	if k := x[len(x)-1]; k.IsKnown() && inner.IsKnown() && k != inner {
 		return nil, fmt.Errorf("factors of shapes %s and %s", x, y)
 	}
-	outer, err := broadcastDims(x[:max(0, len(x)-2)], y[:max(0, len(y)-2)])
+	outer, err := broadcastInfo([]Info{{Shape: x[:max(0, len(x)-2)]}, {Shape: y[:max(0, len(y)-2)]}})
 	return []Info{{Type: dt, Shape: append(outer, tail...)}}, err
-}
-
-// broadcastDims returns the dimensions of two shapes broadcast together.
-func broadcastDims(a, b Shape) (Shape, error) {
-	out := make(Shape, max(len(a), len(b)))
-	for i := range out {
-		p, q := Known(1), Known(1)
-		if k := i - len(out) + len(a); k >= 0 {
-			p = a[k]
-		}
-		if k := i - len(out) + len(b); k >= 0 {
-			q = b[k]
-		}
-		switch {
-		case p == Known(1) || p.Same(q):
-			out[i] = q
-		case q == Known(1):
-			out[i] = p
-		case p.IsKnown() && q.IsKnown():
-			return nil, fmt.Errorf("shapes %s and %s do not broadcast", a, b)
-		default: // one is unknown; the other, if it is known, is not 1
-			out[i] = sharper(Unknown, p)
-			if q.IsKnown() {
-				out[i] = q
-			} else if !p.IsKnown() {
-				out[i] = Unknown
-			}
-		}
-	}
-	return out, nil
 }
 
 // Cost counts the products.
@@ -130,7 +100,7 @@ func newMatrices(x, y []int) (p matrices, err error) {
 	if b[len(b)-2] != p.k {
 		return p, fmt.Errorf("factors of shapes %v and %v", x, y)
 	}
-	outer, err := broadcastDims(MakeShape(a[:len(a)-2]...), MakeShape(b[:len(b)-2]...))
+	outer, err := broadcastInfo([]Info{{Shape: MakeShape(a[:len(a)-2]...)}, {Shape: MakeShape(b[:len(b)-2]...)}})
 	if err != nil {
 		return p, err
 	}
@@ -204,7 +174,8 @@ func (o *matMulInteger) Run(c *Call) error {
 	if err := codes8(a); err != nil {
 		return fmt.Errorf("input 0 %w", err)
 	}
-	typeB, shapeB := onnx.Undefined, []int(nil)
+	var typeB onnx.DataType
+	var shapeB []int
 	if b != nil {
 		typeB, shapeB = b.Type, b.shape
 	} else {
@@ -246,7 +217,7 @@ func (o *matMulInteger) multiply(c *Call, r *integerProduct, mats *matrices, b *
 		return err
 	}
 	mn := mats.m * mats.n
-	r.part, r.acc = grown(r.part, mn), grown(r.acc, mn)
+	r.part, r.acc = resized(r.part, mn), resized(r.acc, mn)
 	depth := exactDepth(largest(r.a.Type, q[0].zero), largest(b.Type, q[1].zero))
 	for i := range mats.a {
 		acc := r.acc
@@ -321,7 +292,7 @@ func columns(shape []int) func(i int) int {
 // requantise makes codes of product i.
 func (r *integerProduct) requantise(dst []byte, p *matrices, i int, q [3]quantised, signed bool) {
 	qa, qb, qy := &q[0], &q[1], &q[2]
-	r.scale = grown(r.scale, p.n)
+	r.scale = resized(r.scale, p.n)
 	for row := range p.m {
 		sa := qa.scale[(p.a[i]*p.m+row)%len(qa.scale)]
 		for col := range r.scale {

@@ -150,7 +150,7 @@ func (r *suppression) corners(b []float32) box {
 // overlap returns the intersection over the union; 0 where one of them or a box is empty.
 func (b box) overlap(c box) float32 {
 	w, h := min(b.x1, c.x1)-max(b.x0, c.x0), min(b.y1, c.y1)-max(b.y0, c.y0)
-	if !(w > 0 && h > 0) { //nolint:staticcheck // NaN
+	if !(w > 0 && h > 0) { // NaN, too
 		return 0
 	}
 	both, one, other := float32(w*h), b.area(), c.area()

@@ -258,7 +258,7 @@ func roundCodes[T code](dst []T, v, zero []float32, step int) {
 
 // roundWithin returns the integer of lo to hi nearest to x, halves to even; lo of NaN. The bounds are integers below 2²⁰.
 func roundWithin(x, lo, hi float32) int32 {
-	if !(x > lo) { //nolint:staticcheck // NaN
+	if !(x > lo) { // NaN, too
 		x = lo
 	}
 	if x > hi {

@@ -157,7 +157,8 @@ func (o *recurrent) extent(x []int, hidden int) extent {
 }
 
 func (o *recurrent) Run(c *Call) error {
-	x, hidden := c.In[0], 0
+	var hidden int
+	x := c.In[0]
 	switch r := c.In[2]; {
 	case len(x.Shape) != 3 || r != nil && len(r.Shape) != 3:
 		return fmt.Errorf("inputs 0 and 2 are %s and %s, not of three dimensions", x, r)

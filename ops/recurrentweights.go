@@ -42,7 +42,7 @@ func timesRows[T floating](cpu *kernel.CPU, c []T, ldc int, a []T, lda int, w *f
 		for j := range w.n {
 			var sum T
 			for l, v := range a[i*lda : i*lda+w.k] {
-				sum += T(v * w.rows[j*w.k+l])
+				sum += v * w.rows[j*w.k+l]
 			}
 			if add {
 				sum += c[i*ldc+j]

@@ -224,8 +224,9 @@ func (o *scan) sequence(c *Call, in []*tensor.Tensor, n, length int, to *Call) e
 	return nil
 }
 
-// put stores a slice of scan output k at position i and returns the output, made for the first slice.
-func (o *scan) put(to *Call, k, i, length int, out, s *tensor.Tensor, clear bool) (*tensor.Tensor, error) {
+// put stores a slice of scan output k at position i and returns the output, made for the first slice: of zeros if not all
+// positions will be stored.
+func (o *scan) put(to *Call, k, i, length int, out, s *tensor.Tensor, short bool) (*tensor.Tensor, error) {
 	axis, err := axisOf(at(o.outAxes, k), len(s.Shape)+1)
 	if err != nil {
 		return nil, err
@@ -235,7 +236,7 @@ func (o *scan) put(to *Call, k, i, length int, out, s *tensor.Tensor, clear bool
 		if out, err = to.Out(o.states+k, s.Type, shape); err != nil {
 			return nil, err
 		}
-		if clear {
+		if short {
 			wipe(out)
 		}
 	}
