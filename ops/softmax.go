@@ -54,20 +54,64 @@ func (o *softmax) along(rank int) (int, error) {
 // InPlace lists the only input.
 func (o *softmax) InPlace() []int { return []int{0} }
 
-func (o *softmax) Run(c *Call) error { return half(c, o) }
+func (o *softmax) Run(c *Call) error {
+	if o.kind == softmaxOf && c.In[0].Type == onnx.BFloat16 {
+		return o.bfloats(c)
+	}
+	return half(c, o)
+}
 
-func (o *softmax) run(c *Call) error {
+// bfloats rounds every step, as the definition by operators of the same type does.
+func (o *softmax) bfloats(c *Call) error {
 	x := c.In[0]
-	axis, err := o.along(len(x.Shape))
+	p, err := o.pile(x.Shape)
 	if err != nil {
 		return err
 	}
-	p := pile{outer: product(x.Shape[:axis]), n: 1, inner: 1}
+	wide := make([]float32, x.Len())
+	x.Floats(wide, 0)
+	y, err := c.Out(0, x.Type, x.Shape)
+	if err != nil {
+		return err
+	}
+	row := make([]float32, p.n)
+	for r := range p.outer * p.inner {
+		at := r/p.inner*p.n*p.inner + r%p.inner
+		for i := range row {
+			row[i] = wide[at+i*p.inner]
+		}
+		if p.n > 0 {
+			softmax16(row, x.Type)
+		}
+		for i, v := range row {
+			wide[at+i*p.inner] = v
+		}
+	}
+	y.SetFloats(0, wide, false)
+	return nil
+}
+
+// pile returns how the elements that are taken together lie.
+func (o *softmax) pile(shape []int) (pile, error) {
+	axis, err := o.along(len(shape))
+	if err != nil {
+		return pile{}, err
+	}
+	p := pile{outer: product(shape[:axis]), n: 1, inner: 1}
 	switch {
 	case o.flatten:
-		p.n = product(x.Shape[axis:])
-	case axis < len(x.Shape):
-		p = pileOf(x.Shape, axis)
+		p.n = product(shape[axis:])
+	case axis < len(shape):
+		p = pileOf(shape, axis)
+	}
+	return p, nil
+}
+
+func (o *softmax) run(c *Call) error {
+	x := c.In[0]
+	p, err := o.pile(x.Shape)
+	if err != nil {
+		return err
 	}
 	y, err := c.Out(0, x.Type, x.Shape)
 	if err != nil {
