@@ -350,3 +350,28 @@ func TestResizedCrop(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// BenchmarkPipeline prepares decoded images of 350×256 pixels: as they are, and shrunk.
+func BenchmarkPipeline(b *testing.B) {
+	im := tensor.From(randomRaster(rand.New(rand.NewPCG(1, 1)), 350, 256, 3).pix, 256, 350, 3)
+	for _, text := range []string{"crop=227,mean=1:2:3", "resize=160,crop=128"} {
+		b.Run(text, func(b *testing.B) {
+			var p Preprocess
+			if err := p.Set(text); err != nil {
+				b.Fatal(err)
+			}
+			q := newPipeline(p)
+			shape, err := q.output(im)
+			if err != nil {
+				b.Fatal(err)
+			}
+			dst := make([]float32, volume(shape))
+			b.SetBytes(int64(im.Len()))
+			for b.Loop() {
+				if err := q.run(dst, im); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
