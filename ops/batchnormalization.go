@@ -119,6 +119,14 @@ func (o *batchNormalization) Pack(_ *kernel.CPU, info []Info) (Op, []int, error)
 	return &p, []int{1, 2, 3, 4}, nil
 }
 
+// PackedBytes is the memory that factors and summands take.
+func (o *batchNormalization) PackedBytes() int64 {
+	if o.packed == nil {
+		return 0
+	}
+	return int64(8 * len(o.packed[0]))
+}
+
 // fold turns scale and bias into the factor and the summand of x.
 func (o *batchNormalization) fold(scale, bias, mean, variance []float64) {
 	for i := range scale {

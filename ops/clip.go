@@ -31,7 +31,7 @@ func newClip(n *Node) (Op, error) {
 
 func (o *clip) Infer(in []Info) ([]Info, error) {
 	for i := 1; i < len(in); i++ {
-		if s := in[i].Shape; s != nil && len(s) > 1 {
+		if s := in[i].Shape; len(s) > 1 {
 			return nil, fmt.Errorf("input %d of shape %s is no scalar", i, s)
 		}
 	}

@@ -3,7 +3,6 @@ package ops
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -19,29 +18,8 @@ type conv struct {
 	window  *window
 	groups  int
 	inputs  int // of its own
-	weights *convWeights
+	weights *imageWeights
 	states  *states[convState]
-}
-
-// convState is what a run needs.
-type convState struct {
-	shape    []int // of the output
-	slides   []slide
-	at       positions
-	epilogue kernel.Epilogue
-}
-
-// convWeights are constant weights, prepared for each padding that occurs: automatic padding depends on the size of images.
-type convWeights struct {
-	shape         []int
-	weights, bias []float32 // nil when no other padding can occur
-	mu            sync.Mutex
-	made          []*madeConv
-}
-
-type madeConv struct {
-	pads [4]int
-	conv *kernel.Conv
 }
 
 func newConv(n *Node) (Op, error) {
@@ -159,18 +137,8 @@ func (o *conv) Fuse(add bool, act kernel.Activation) Op {
 // Pack prepares constant weights in float32 and a constant bias.
 func (o *conv) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	w := info[1].Value
-	if w == nil || w.Type != onnx.Float || o.weights != nil || len(w.Shape) != 3 && len(w.Shape) != 4 || w.Len() == 0 {
+	if o.weights != nil || !packable(w) {
 		return nil, nil, nil
-	}
-	cw := &convWeights{shape: slices.Clone(w.Shape), weights: tensor.Of[float32](w)}
-	dropped := []int{1}
-	if o.own(len(info)) > 2 && !info[2].Missing() {
-		b := info[2].Value
-		if b == nil || b.Type != onnx.Float || b.Len() != w.Shape[0] {
-			return nil, nil, nil
-		}
-		cw.bias = tensor.Of[float32](b)
-		dropped = append(dropped, 2)
 	}
 	if err := o.fit(Known(w.Shape[1]*o.groups), Known(w.Shape[0]), Known(w.Shape[1])); err != nil {
 		return nil, nil, err
@@ -178,8 +146,12 @@ func (o *conv) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	if err := o.window.fits(len(w.Shape)-2, w.Shape[2:]); err != nil {
 		return nil, nil, fmt.Errorf("input 1: %w", err)
 	}
+	iw, dropped := newImageWeights(info[:o.own(len(info))], o.channels(w.Shape), newForward)
+	if iw == nil {
+		return nil, nil, nil
+	}
 	p := *o
-	p.weights = cw
+	p.weights = iw
 	// Prepare now if the padding is known, which it is unless it depends on the size of the image.
 	size, known := make([]int, len(w.Shape)-2), false
 	if s := info[0].Shape; len(s) == len(w.Shape) {
@@ -187,57 +159,30 @@ func (o *conv) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 			size, known = d, true
 		}
 	}
-	fixed := !o.window.same()
-	if fixed || known {
-		sl := make([]slide, len(size))
-		for i := range sl {
-			sl[i] = o.window.along(i, len(size), w.Shape[i+2])
-			if err := o.window.place(&sl[i], size[i]); err != nil && known {
-				return nil, nil, fmt.Errorf("input 0: dimension %d: %w", i+2, err)
-			}
-			sl[i].in = size[i]
-		}
-		p.prepared(cpu, sl)
+	if o.window.same() && !known {
+		return &p, dropped, nil
 	}
-	if fixed {
-		cw.weights, cw.bias = nil, nil
+	slides := make([]slide, len(size))
+	for i := range slides {
+		slides[i] = o.window.along(i, len(size), w.Shape[i+2])
+		if err := o.window.place(&slides[i], size[i]); err != nil && known {
+			return nil, nil, fmt.Errorf("input 0: dimension %d: %w", i+2, err)
+		}
+	}
+	iw.prepared(cpu, slides)
+	if !o.window.same() {
+		iw.release()
 	}
 	return &p, dropped, nil
 }
 
-// prepared returns the convolution for a padding.
-func (o *conv) prepared(cpu *kernel.CPU, s []slide) *kernel.Conv {
-	shape := o.shape(s, o.weights.shape)
-	cw := o.weights
-	cw.mu.Lock()
-	defer cw.mu.Unlock()
-	for _, m := range cw.made {
-		if m.pads == shape.Pads {
-			return m.conv
-		}
-	}
-	h, w := 1, s[len(s)-1].in
-	if len(s) == 2 {
-		h = s[0].in
-	}
-	m := &madeConv{shape.Pads, kernel.NewConv(cpu, shape, cw.weights, cw.bias, h, w)}
-	cw.made = append(cw.made, m)
-	return m.conv
+// channels describes weights of a shape.
+func (o *conv) channels(w []int) kernel.ConvShape {
+	return kernel.ConvShape{In: w[1] * o.groups, Out: w[0], Groups: o.groups}
 }
 
-// shape describes a convolution of images of one or two dimensions.
-func (o *conv) shape(s []slide, weights []int) kernel.ConvShape {
-	k := kernel.ConvShape{
-		In: weights[1] * o.groups, Out: weights[0], Groups: o.groups,
-		Kernel: [2]int{1, 1}, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1},
-	}
-	for i := range s {
-		axis := i + 2 - len(s)
-		k.Kernel[axis], k.Stride[axis], k.Dilation[axis] = s[i].kernel, s[i].stride, s[i].dilation
-		k.Pads[axis], k.Pads[axis+2] = s[i].before, s[i].after
-	}
-	return k
-}
+// PackedBytes is the memory that prepared weights take.
+func (o *conv) PackedBytes() int64 { return o.weights.bytes() }
 
 // Scratch asks for the kernel's memory, and for repacked images of one dimension, which have no layout that is channels-last.
 func (o *conv) Scratch(cpu *kernel.CPU, in []Info) int {
@@ -249,15 +194,7 @@ func (o *conv) Scratch(cpu *kernel.CPU, in []Info) int {
 	if err != nil {
 		return 0
 	}
-	h := 1
-	if len(s) == 2 {
-		h = x[2]
-	}
-	n := o.prepared(cpu, s).Scratch(x[0], h, x[len(x)-1])
-	if len(x) == 3 {
-		n += product(x) + x[0]*o.weights.shape[0]*outputs(s)
-	}
-	return n
+	return o.weights.scratch(cpu, s, x, outputs(s))
 }
 
 func (o *conv) Run(c *Call) error { return half(c, o) }
@@ -275,7 +212,11 @@ func (o *conv) run(c *Call) error {
 		return err
 	}
 	if x.Type == onnx.Float && len(x.Shape) <= 4 && product(w) > 0 {
-		return o.images(c, s, w, y)
+		k := o.weights
+		if k == nil {
+			k, _ = newImageWeights(describeValues(c.In[:o.own(len(c.In))]), o.channels(w), newForward)
+		}
+		return o.images(c, s, k.prepared(c.CPU, s.slides), y)
 	}
 	if x.Layout != tensor.Plain {
 		return fmt.Errorf("input 0 is %s", x.Layout)
@@ -334,71 +275,6 @@ func (o *conv) bias(c *Call) *tensor.Tensor {
 		return nil
 	}
 	return c.In[2]
-}
-
-// images runs the kernel.
-func (o *conv) images(c *Call, s *convState, w []int, y *tensor.Tensor) error {
-	add, err := o.addend(c, y)
-	if err != nil {
-		return err
-	}
-	var cv *kernel.Conv
-	if o.weights != nil {
-		cv = o.prepared(c.CPU, s.slides)
-	} else {
-		var bias []float32
-		if b := o.bias(c); b != nil {
-			bias = tensor.Of[float32](b)
-		}
-		cv = kernel.NewConv(c.CPU, o.shape(s.slides, w), tensor.Of[float32](c.In[1]), bias, 0, 0)
-	}
-	x := c.In[0]
-	n, ch, m := x.Shape[0], x.Shape[1], w[0]
-	inner, outer := product(x.Shape[2:]), product(s.shape[2:])
-	height, width := 1, x.Shape[len(x.Shape)-1]
-	if len(x.Shape) == 4 {
-		height = x.Shape[2]
-	}
-	src, dst := tensor.Of[float32](x), tensor.Of[float32](y)
-	repackIn := x.Layout == tensor.Plain && ch > 1 && inner > 1
-	repackOut := x.Layout == tensor.Plain && m > 1 && outer > 1
-	own := cv.Scratch(n, height, width)
-	need := own
-	if repackIn {
-		need += len(src)
-	}
-	if repackOut {
-		need += len(dst)
-	}
-	scratch := c.scratch(need)
-	rest := scratch[own:]
-	if repackIn {
-		kernel.ChannelsLast(c.CPU, rest[:len(src)], src, n, ch, inner)
-		src, rest = rest[:len(src)], rest[len(src):]
-	}
-	to := dst
-	s.epilogue = kernel.Epilogue{Act: o.act, Add: add}
-	if repackOut {
-		to = rest[:len(dst)]
-		if add != nil { // it lies as the output does
-			s.epilogue = kernel.Epilogue{}
-		}
-	}
-	cv.Run(c.CPU, to, src, n, height, width, &s.epilogue, scratch[:own])
-	s.epilogue = kernel.Epilogue{}
-	if !repackOut {
-		return nil
-	}
-	if add == nil {
-		kernel.ChannelsFirst(c.CPU, dst, to, n, m, outer)
-		return nil
-	}
-	// dst may be add: it cannot take the result before it is read.
-	sum := make([]float32, len(dst))
-	kernel.ChannelsFirst(c.CPU, sum, to, n, m, outer)
-	shape, step := [1]int{len(dst)}, [1]int{1}
-	kernel.Binary(c.CPU, kernel.Add, dst, sum, add, shape[:], step[:], step[:], o.act)
-	return nil
 }
 
 // unfolded is how many elements of windows are laid out at once.

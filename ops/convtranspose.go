@@ -12,16 +12,14 @@ import (
 // convTranspose is ConvTranspose: what the gradient of a convolution is with respect to its input, for x [N, C, …] and weights
 // [C, M/groups, …], plus a bias [M], of floating-point numbers: a product gives each element of x a window of results, and windows are added
 // where they overlap.
+//
+// Images of one and two dimensions in float32 go to [kernel.ConvTranspose], which is channels-last: for others it is repacked around them.
 type convTranspose struct {
 	fused
-	window *window
-	groups int
-	states *states[transposeState]
-}
-
-type transposeState struct {
-	convState
-	task scatterTask
+	window  *window
+	groups  int
+	weights *imageWeights
+	states  *states[convState]
 }
 
 func newConvTranspose(n *Node) (Op, error) {
@@ -33,7 +31,7 @@ func newConvTranspose(n *Node) (Op, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
-	o := &convTranspose{window: w, groups: n.Int("group", 1), states: new(states[transposeState])}
+	o := &convTranspose{window: w, groups: n.Int("group", 1), states: new(states[convState])}
 	if o.groups < 1 {
 		return nil, fmt.Errorf("attribute group is %d", o.groups)
 	}
@@ -80,6 +78,9 @@ func (o *convTranspose) Infer(in []Info) ([]Info, error) {
 		return nil, err
 	}
 	x, w := in[0].Shape, in[1].Shape
+	if o.weights != nil {
+		w = MakeShape(o.weights.shape...)
+	}
 	out := Info{Type: dt}
 	switch {
 	case x != nil && len(x) < 3:
@@ -149,6 +150,9 @@ func (o *convTranspose) fit(c, each Dim) error {
 func (o *convTranspose) Cost(in, _ []Info) Cost {
 	x, ok := in[0].Shape.Known()
 	w, okW := in[1].Shape.Known()
+	if o.weights != nil {
+		w, okW = o.weights.shape, true
+	}
 	if !ok || !okW || len(w) < 2 {
 		return Cost{}
 	}
@@ -166,18 +170,94 @@ func (o *convTranspose) Fuse(add bool, act kernel.Activation) Op {
 	return &p
 }
 
+// ChannelsLast takes images of two dimensions in float32, and what is added, in that layout.
+func (o *convTranspose) ChannelsLast(in []Info) ([]bool, bool) {
+	ok := make([]bool, len(in))
+	if len(in[0].Shape) != 4 || in[0].Type != onnx.Float {
+		return ok, false
+	}
+	ok[0] = true
+	if o.add {
+		ok[len(in)-1] = true
+	}
+	return ok, true
+}
+
+// Pack prepares constant weights in float32 and a constant bias.
+func (o *convTranspose) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
+	w := info[1].Value
+	if o.weights != nil || !packable(w) {
+		return nil, nil, nil
+	}
+	if err := o.fit(Known(w.Shape[0]), Known(w.Shape[0])); err != nil {
+		return nil, nil, err
+	}
+	rank := len(w.Shape) - 2
+	if err := o.window.fits(rank, w.Shape[2:]); err != nil {
+		return nil, nil, fmt.Errorf("input 1: %w", err)
+	}
+	iw, dropped := newImageWeights(info[:o.own(len(info))], o.channels(w.Shape), newBackward)
+	if iw == nil {
+		return nil, nil, nil
+	}
+	p := *o
+	p.weights = iw
+	if o.window.same() || o.window.outputSize != nil { // the padding follows from the size
+		return &p, dropped, nil
+	}
+	slides := make([]slide, rank)
+	for i := range slides {
+		slides[i] = o.window.along(i, rank, w.Shape[i+2])
+	}
+	iw.prepared(cpu, slides)
+	iw.release()
+	return &p, dropped, nil
+}
+
+// channels describes weights of a shape.
+func (o *convTranspose) channels(w []int) kernel.ConvShape {
+	return kernel.ConvShape{In: w[0], Out: w[1] * o.groups, Groups: o.groups}
+}
+
+// PackedBytes is the memory that prepared weights take.
+func (o *convTranspose) PackedBytes() int64 { return o.weights.bytes() }
+
+// Scratch asks for the kernel's memory, and for repacked images of one dimension, which have no layout that is channels-last.
+func (o *convTranspose) Scratch(cpu *kernel.CPU, in []Info) int {
+	x, ok := in[0].Shape.Known()
+	if !ok || o.weights == nil || len(x) != len(o.weights.shape) {
+		return 0
+	}
+	var s convState
+	if err := o.slides(&s, x, o.weights.shape); err != nil {
+		return 0
+	}
+	return o.weights.scratch(cpu, s.slides, x, product(s.shape[2:]))
+}
+
 func (o *convTranspose) Run(c *Call) error { return half(c, o) }
 
 func (o *convTranspose) run(c *Call) error {
 	s := o.states.get()
 	defer o.states.put(s)
-	if err := o.plan(c, &s.convState); err != nil {
+	w, err := o.plan(c, s)
+	if err != nil {
 		return err
 	}
 	x := c.In[0]
-	y, err := c.Out(0, x.Type, s.shape)
+	y, err := c.Out(0, x.Type, s.shape, x.Layout)
 	if err != nil || y.Len() == 0 {
 		return err
+	}
+	if x.Type == onnx.Float && len(x.Shape) <= 4 && product(w) > 0 {
+		k := o.weights
+		if k == nil {
+			k, _ = newImageWeights(describeValues(c.In[:o.own(len(c.In))]), o.channels(w), newBackward)
+		}
+		return o.images(c, s, k.prepared(c.CPU, s.slides), y)
+	}
+	if x.Layout != tensor.Plain {
+		return fmt.Errorf("input 0 is %s", x.Layout)
 	}
 	to, err := o.target(y)
 	if err != nil {
@@ -185,34 +265,50 @@ func (o *convTranspose) run(c *Call) error {
 	}
 	switch x.Type {
 	case onnx.Float:
-		spread32(c, o, s, to)
+		spreadOut[float32](c, o, s, to)
 	case onnx.Double:
-		spread64(c, o, s, to)
+		spreadOut[float64](c, o, s, to)
 	default:
 		return typeError(0, x.Type)
 	}
 	return o.finish(c, y, to)
 }
 
-// plan checks the operands.
-func (o *convTranspose) plan(c *Call, s *convState) error {
-	x, w := c.In[0].Shape, c.In[1].Shape
+// plan checks the operands and returns the shape of the weights.
+func (o *convTranspose) plan(c *Call, s *convState) (w []int, err error) {
+	x := c.In[0].Shape
 	own := o.own(len(c.In))
-	if err := c.sameTypes(own); err != nil {
-		return err
+	if o.weights != nil {
+		w = o.weights.shape
+		if c.In[0].Type != onnx.Float {
+			return nil, typeError(0, c.In[0].Type)
+		}
+	} else {
+		w = c.In[1].Shape
+		if err := c.sameTypes(own); err != nil {
+			return nil, err
+		}
 	}
 	if len(x) < 3 || len(w) != len(x) {
-		return fmt.Errorf("ranks %d of the input and %d of the weights", len(x), len(w))
+		return nil, fmt.Errorf("ranks %d of the input and %d of the weights", len(x), len(w))
 	}
+	if err := o.slides(s, x, w); err != nil {
+		return nil, err
+	}
+	if o.weights == nil && own > 2 && c.In[2] != nil && (len(c.In[2].Shape) != 1 || c.In[2].Shape[0] != s.shape[1]) {
+		return nil, fmt.Errorf("bias of shape %v for %d channels", c.In[2].Shape, s.shape[1])
+	}
+	return w, nil
+}
+
+// slides computes how windows lie, and the shape of the output.
+func (o *convTranspose) slides(s *convState, x, w []int) error {
 	if err := o.fit(Known(x[1]), Known(w[0])); err != nil {
 		return err
 	}
 	m, err := tensor.Count([]int{w[1], o.groups})
 	if err != nil {
 		return err
-	}
-	if own > 2 && c.In[2] != nil && (len(c.In[2].Shape) != 1 || c.In[2].Shape[0] != m) {
-		return fmt.Errorf("bias of shape %v for %d channels", c.In[2].Shape, m)
 	}
 	if err := o.window.fits(len(x)-2, w[2:]); err != nil {
 		return err
@@ -229,91 +325,9 @@ func (o *convTranspose) plan(c *Call, s *convState) error {
 	return nil
 }
 
-// spread32 computes in float32: for a chunk of positions at a time a row of results each, whose windows are then added.
-func spread32(c *Call, o *convTranspose, s *transposeState, y *tensor.Tensor) {
-	x, w, dst := tensor.Of[float32](c.In[0]), tensor.Of[float32](c.In[1]), tensor.Of[float32](y)
-	each, m := c.In[1].Shape[0]/o.groups, c.In[1].Shape[1]
-	positions, taps := outputs(s.slides), volumeOf(s.slides)
-	row := m * taps
-	chunk := min(positions, max(1, unfolded/max(row, 1)))
-	rows := c.scratch(chunk * row)
-	clear(dst)
-	for i := range y.Shape[0] * o.groups {
-		g := i % o.groups
-		for first := 0; first < positions; first += chunk {
-			count := min(chunk, positions-first)
-			kernel.Gemm(c.CPU, &kernel.Product{
-				TransA: true, M: count, N: row, K: each, Alpha: 1, A: x[i*each*positions+first:], LDA: positions,
-				B: w[g*each*row:], LDB: row, C: rows, LDC: row,
-			})
-			s.task.run(c.CPU, s.slides, dst[i*m*(len(dst)/(y.Shape[0]*y.Shape[1])):], rows, m, first, count)
-		}
-	}
-	if b := c.input(2); b != nil && o.own(len(c.In)) > 2 {
-		addBias(dst, tensor.Of[float32](b), len(dst)/(y.Shape[0]*y.Shape[1]))
-	}
-}
-
-// Scratch asks for rows of results.
-func (o *convTranspose) Scratch(_ *kernel.CPU, in []Info) int {
-	x, ok := in[0].Shape.Known()
-	w, okW := in[1].Shape.Known()
-	if !ok || !okW || len(x) < 3 || len(w) < 3 {
-		return 0
-	}
-	row := max(product(w[1:]), 1)
-	return min(product(x[2:]), max(1, unfolded/row)) * row
-}
-
-// scatterTask adds windows to images: a channel a piece.
-type scatterTask struct {
-	slides       []slide
-	dst, rows    []float32
-	m            int
-	first, count int
-	at           []positions // a worker each
-}
-
-// run adds count rows, each of m channels of windows, to the images dst, from position first on.
-func (t *scatterTask) run(cpu *kernel.CPU, s []slide, dst, rows []float32, m, first, count int) {
-	t.slides, t.dst, t.rows, t.m, t.first, t.count = s, dst, rows, m, first, count
-	if n := cpu.Threads(); len(t.at) < n {
-		t.at = make([]positions, n)
-	}
-	cpu.Parallel((m+scatterChannels-1)/scatterChannels, t)
-	t.dst, t.rows = nil, nil
-}
-
-// scatterChannels is how many channels share the work of finding where windows are.
-const scatterChannels = 16
-
-// Piece implements [kernel.Task].
-func (t *scatterTask) Piece(i, worker int) {
-	at := &t.at[worker]
-	at.start(t.slides)
-	at.seek(t.first)
-	taps := volumeOf(t.slides)
-	size := 1
-	for _, s := range t.slides {
-		size *= s.in
-	}
-	lo, hi := i*scatterChannels, min(t.m, (i+1)*scatterChannels)
-	for r := range t.count {
-		row := t.rows[r*t.m*taps:][:t.m*taps]
-		covered := at.covered()
-		for ch := lo; ch < hi; ch++ {
-			from, to := row[ch*taps:][:taps], t.dst[ch*size:][:size]
-			for _, p := range covered {
-				to[p.offset] += from[p.kernel]
-			}
-		}
-		at.next()
-	}
-}
-
-// spread64 is the definition, in float64.
-func spread64(c *Call, o *convTranspose, s *transposeState, y *tensor.Tensor) {
-	x, w, dst := tensor.Of[float64](c.In[0]), tensor.Of[float64](c.In[1]), tensor.Of[float64](y)
+// spreadOut is the definition, but for what is fused.
+func spreadOut[T float32 | float64](c *Call, o *convTranspose, s *convState, y *tensor.Tensor) {
+	x, w, dst := elements[T](c.In[0]), elements[T](c.In[1]), elements[T](y)
 	each, m := c.In[1].Shape[0]/o.groups, c.In[1].Shape[1]
 	positions, taps := outputs(s.slides), volumeOf(s.slides)
 	size := len(dst) / (y.Shape[0] * y.Shape[1])
@@ -335,6 +349,6 @@ func spread64(c *Call, o *convTranspose, s *transposeState, y *tensor.Tensor) {
 		}
 	}
 	if b := c.input(2); b != nil && o.own(len(c.In)) > 2 {
-		addBias(dst, tensor.Of[float64](b), size)
+		addBias(dst, elements[T](b), size)
 	}
 }

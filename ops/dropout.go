@@ -37,7 +37,7 @@ func newDropout(n *Node) (Op, error) {
 
 func (o *dropout) Infer(in []Info) ([]Info, error) {
 	for i := 1; i < len(in); i++ {
-		if s := in[i].Shape; s != nil && len(s) > 1 {
+		if s := in[i].Shape; len(s) > 1 {
 			return nil, fmt.Errorf("input %d of shape %s is no scalar", i, s)
 		}
 	}

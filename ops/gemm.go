@@ -122,6 +122,14 @@ func (o *gemm) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	return &p, dropped, nil
 }
 
+// PackedBytes is the memory that a packed matrix and its bias take.
+func (o *gemm) PackedBytes() int64 {
+	if o.packed == nil {
+		return 0
+	}
+	return int64(o.packed.Bytes() + 4*len(o.bias))
+}
+
 func (o *gemm) Run(c *Call) error { return half(c, o) }
 
 func (o *gemm) run(c *Call) error {

@@ -106,6 +106,14 @@ func (o *matMul) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	return &p, []int{1}, nil
 }
 
+// PackedBytes is the memory that a packed matrix takes.
+func (o *matMul) PackedBytes() int64 {
+	if o.packed == nil {
+		return 0
+	}
+	return int64(o.packed.Bytes())
+}
+
 func (o *matMul) Run(c *Call) error { return half(c, o) }
 
 func (o *matMul) run(c *Call) error {
@@ -156,11 +164,9 @@ func (p *products) plan(a, b []int) error {
 	}
 	p.m, p.n, p.k = 1, 1, a[len(a)-1]
 	rowsOfB := b[0]
-	batchA, batchB := a[:len(a)-1], b[:0]
+	batchA, batchB := a[:0], b[:0]
 	if len(a) > 1 {
 		p.m, batchA = a[len(a)-2], a[:len(a)-2]
-	} else {
-		batchA = nil
 	}
 	if len(b) > 1 {
 		rowsOfB, p.n, batchB = b[len(b)-2], b[len(b)-1], b[:len(b)-2]

@@ -610,7 +610,7 @@ func mix[T float32 | float64](dst, src []T, a *resizeAxis, at int) {
 			continue
 		}
 		for j, v := range src[int(a.taps.Index[at+k])*len(dst):][:len(dst)] {
-			dst[j] += T(w * v)
+			dst[j] += w * v
 		}
 	}
 }
