@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
@@ -163,7 +162,7 @@ func (o *padding) surround(c *Call, w *work, out, x *tensor.Tensor, own, shape, 
 	if value.Type != x.Type || value.Len() != 1 {
 		return fmt.Errorf("constant value %s for %s", value, x)
 	}
-	if x.Type == onnx.String || !slices.Equal(own, shape) {
+	if !slices.Equal(own, shape) || slices.ContainsFunc(before, func(n int) bool { return n != 0 }) {
 		movingOf(x.Type).fill(out, value)
 	}
 	to, from, n := w.take(len(shape)), w.take(len(shape)), w.take(len(shape))

@@ -105,10 +105,10 @@ func (numbers[T]) unary(f *function1, dst, src *tensor.Tensor) {
 	}
 	for i, x := range s {
 		switch {
-		case f.fast == kernel.Sign:
-			if x != 0 {
-				x /= max(x, -x) // the most negative number is its own magnitude
-			}
+		case f.fast == kernel.Sign && x > 0:
+			x = 1
+		case f.fast == kernel.Sign && x < 0:
+			x -= x + 1
 		case f.fast == kernel.Neg || x < 0:
 			x = -x
 		}
