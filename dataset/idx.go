@@ -106,7 +106,7 @@ func openBytes(path string) ([]byte, *mapped.File, error) {
 }
 
 // maxUnpacked bounds what a compressed file may become.
-const maxUnpacked = 16 << 30
+const maxUnpacked = 4 << 30
 
 // idxName finds the files of images in a folder; their labels have labels for images, and idx1.
 var idxName = regexp.MustCompile(`(?i)^(.*?)images([-._]idx)(\d)([-._]ubyte)?(\.gz)?$`)

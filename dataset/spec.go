@@ -90,6 +90,7 @@ func (s *Spec) Validate() error {
 		report("format: %q is not known%s", s.Format, job.Hint(s.Format, Formats()))
 	}
 	var total float64
+	ranges := false
 	for _, part := range sortedKeys(s.Split) {
 		if !slices.Contains(Parts(), part) {
 			report("split: part %q is not known%s", part, job.Hint(part, Parts()))
@@ -99,6 +100,10 @@ func (s *Spec) Validate() error {
 			report("split.%s: %w", part, err)
 		}
 		total += r.fraction
+		ranges = ranges || err == nil && r.fraction == 0
+	}
+	if ranges && total > 0 {
+		report("split: ranges and shares cannot be mixed, as they might have samples in common")
 	}
 	if total > 1+1e-9 {
 		report("split: the shares add up to %v, more than the whole", total)

@@ -54,6 +54,7 @@ func TestParseReportsAllProblems(t *testing.T) {
 		"format":   {"path: x\nformat: image\n", []string{`format: "image" is not known; did you mean "images"?`}},
 		"split":    {"path: x\nsplit: {tests: 0.5, train: '5:2', test: x, val: 1.5}\n", []string{`part "tests" is not known; did you mean "test"?`, `range "5:2" is empty`, `"x" is neither`, `"1.5" is neither`}},
 		"shares":   {"path: x\nsplit: {train: 0.8, test: 0.3}\n", []string{"more than the whole"}},
+		"mixed":    {"path: x\nsplit: {train: 0.8, test: '0:3'}\n", []string{"cannot be mixed"}},
 		"prepare":  {"path: x\npreprocess: {crop: 300, resize: 200, channels: rbg, mean: [1, 2], std: [0], layout: chw}\n", []string{"crop: 300 is more", `"rbg" is not known`, "mean: 2 numbers", "std: it must not be 0", `"chw" is not known`}},
 		"range":    {"path: x\npreprocess: {crop: -1}\n", []string{"crop: -1 is out of range, it must be 0 to 65536"}},
 		"augment":  {"path: x\naugment: {flip: 2, pad_crop: -1, cut_out: -2, resized_crop: {size: -1, scale: [1, 0.5], ratio: [0, 1]}}\n", []string{"augment.flip", "augment.pad_crop", "augment.cut_out", "resized_crop.size", "resized_crop.scale", "resized_crop.ratio"}},
