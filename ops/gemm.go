@@ -237,9 +237,13 @@ func (o *gemm) floats(c *Call, p *products, y *tensor.Tensor) error {
 		TransA: o.transA, TransB: o.transB, M: p.m, N: p.n, K: p.k, Alpha: o.alpha, Beta: beta,
 		A: a, LDA: c.In[0].Shape[1], B: b, LDB: c.In[1].Shape[1], C: dst, LDC: p.n, Epilogue: p.epilogue,
 	}
-	p.products = append(p.products[:0], q)
-	kernel.Gemm(c.CPU, &p.products[0])
-	clear(p.products)
+	if p.m == 1 && o.transB && o.alpha == 1 && beta == 0 {
+		kernel.Gemv(c.CPU, dst, b, p.k, a, p.n, p.k, &p.epilogue)
+	} else {
+		p.products = append(p.products[:0], q)
+		kernel.Gemm(c.CPU, &p.products[0])
+		clear(p.products)
+	}
 	p.epilogue = kernel.Epilogue{}
 	return nil
 }
