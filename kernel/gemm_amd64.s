@@ -95,7 +95,7 @@ r1four:
 	VFMADD231PS  Y1, Y2, Y0
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
-	ADDQ         $0x80, R8
+	ADDQ         128(AX), R8
 	ADDQ         $0x10, DI
 	DECQ         R10
 	JNZ          r1four
@@ -264,7 +264,7 @@ r2four:
 	VFMADD231PS  Y2, Y3, Y1
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r2four
@@ -469,7 +469,7 @@ r3four:
 	VFMADD231PS  Y3, Y4, Y2
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r3four
@@ -710,7 +710,7 @@ r4four:
 	VFMADD231PS  Y4, Y5, Y3
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r4four
@@ -987,7 +987,7 @@ r5four:
 	VFMADD231PS  Y5, Y6, Y4
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r5four
@@ -1302,7 +1302,7 @@ r6four:
 	VFMADD231PS  Y6, Y7, Y5
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -1666,7 +1666,7 @@ r1four:
 	VFMADD231PS  Z1, Z2, Z0
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
-	ADDQ         $0x80, R8
+	ADDQ         128(AX), R8
 	ADDQ         $0x10, DI
 	DECQ         R10
 	JNZ          r1four
@@ -1790,7 +1790,7 @@ r2four:
 	VFMADD231PS  Z2, Z3, Z1
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r2four
@@ -1939,7 +1939,7 @@ r3four:
 	VFMADD231PS  Z3, Z4, Z2
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r3four
@@ -2113,7 +2113,7 @@ r4four:
 	VFMADD231PS  Z4, Z5, Z3
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r4four
@@ -2312,7 +2312,7 @@ r5four:
 	VFMADD231PS  Z5, Z6, Z4
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r5four
@@ -2538,7 +2538,7 @@ r6four:
 	VFMADD231PS  Z6, Z7, Z5
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -2791,7 +2791,7 @@ r7four:
 	VFMADD231PS  Z7, Z8, Z6
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -3069,7 +3069,7 @@ r8four:
 	VFMADD231PS  Z8, Z9, Z7
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -3372,7 +3372,7 @@ r9four:
 	VFMADD231PS  Z9, Z10, Z8
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -3700,7 +3700,7 @@ r10four:
 	VFMADD231PS  Z10, Z11, Z9
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -4055,7 +4055,7 @@ r11four:
 	VFMADD231PS  Z11, Z12, Z10
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -4437,7 +4437,7 @@ r12four:
 	VFMADD231PS  Z12, Z13, Z11
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -4844,7 +4844,7 @@ r13four:
 	VFMADD231PS  Z13, Z14, Z12
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -5276,7 +5276,7 @@ r14four:
 	VFMADD231PS  Z14, Z15, Z13
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -5616,7 +5616,7 @@ r1four:
 	VFMADD231PS  Y3, Y4, Y1
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
-	ADDQ         $0x80, R8
+	ADDQ         128(AX), R8
 	ADDQ         $0x10, DI
 	DECQ         R10
 	JNZ          r1four
@@ -5824,7 +5824,7 @@ r2four:
 	VFMADD231PS  Y5, Y6, Y3
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r2four
@@ -6093,7 +6093,7 @@ r3four:
 	VFMADD231PS  Y7, Y8, Y5
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r3four
@@ -6423,7 +6423,7 @@ r4four:
 	VFMADD231PS  Y9, Y10, Y7
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r4four
@@ -6814,7 +6814,7 @@ r5four:
 	VFMADD231PS  Y11, Y12, Y9
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r5four
@@ -7268,7 +7268,7 @@ r6four:
 	VFMADD231PS  Y13, Y14, Y11
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -7968,7 +7968,7 @@ r1four:
 	VFMADD231PS  Z3, Z4, Z1
 	PREFETCHT1   (R8)
 	PREFETCHT1   64(R8)
-	ADDQ         $0x80, R8
+	ADDQ         128(AX), R8
 	ADDQ         $0x10, DI
 	DECQ         R10
 	JNZ          r1four
@@ -8122,7 +8122,7 @@ r2four:
 	VFMADD231PS  Z5, Z6, Z3
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r2four
@@ -8317,7 +8317,7 @@ r3four:
 	VFMADD231PS  Z7, Z8, Z5
 	PREFETCHT1   (R9)
 	PREFETCHT1   64(R9)
-	ADDQ         $0x80, R9
+	ADDQ         128(AX), R9
 	ADDQ         $0x10, R8
 	DECQ         R11
 	JNZ          r3four
@@ -8553,7 +8553,7 @@ r4four:
 	VFMADD231PS  Z9, Z10, Z7
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r4four
@@ -8830,7 +8830,7 @@ r5four:
 	VFMADD231PS  Z11, Z12, Z9
 	PREFETCHT1   (R10)
 	PREFETCHT1   64(R10)
-	ADDQ         $0x80, R10
+	ADDQ         128(AX), R10
 	ADDQ         $0x10, R9
 	DECQ         R12
 	JNZ          r5four
@@ -9150,7 +9150,7 @@ r6four:
 	VFMADD231PS  Z13, Z14, Z11
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -9513,7 +9513,7 @@ r7four:
 	VFMADD231PS  Z15, Z16, Z13
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -9917,7 +9917,7 @@ r8four:
 	VFMADD231PS  Z17, Z18, Z15
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -10362,7 +10362,7 @@ r9four:
 	VFMADD231PS  Z19, Z20, Z17
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -10848,7 +10848,7 @@ r10four:
 	VFMADD231PS  Z21, Z22, Z19
 	PREFETCHT1   (R11)
 	PREFETCHT1   64(R11)
-	ADDQ         $0x80, R11
+	ADDQ         128(AX), R11
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	DECQ         R13
@@ -11377,7 +11377,7 @@ r11four:
 	VFMADD231PS  Z23, Z24, Z21
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -11949,7 +11949,7 @@ r12four:
 	VFMADD231PS  Z25, Z26, Z23
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -12562,7 +12562,7 @@ r13four:
 	VFMADD231PS  Z27, Z28, Z25
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11
@@ -13216,7 +13216,7 @@ r14four:
 	VFMADD231PS  Z29, Z30, Z27
 	PREFETCHT1   (R12)
 	PREFETCHT1   64(R12)
-	ADDQ         $0x80, R12
+	ADDQ         128(AX), R12
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
 	ADDQ         $0x10, R11

@@ -26,9 +26,11 @@ type rowBlock struct {
 	ep        Epilogue // Bias has N elements; row i of Add, which may be dst, begins at i·addStride
 	addStride int
 
-	scale   *scaling  // nil: the sums alone
-	transA  bool      // element k of row i is a[k·lda + i]; needs scratch, and no offsets
-	scratch []float32 // where to copy rows that are used often or collide in the cache; see scratchFor. nil: all is read in place
+	scale      *scaling  // nil: the sums alone
+	transA     bool      // element k of row i is a[k·lda + i]; needs scratch, and no offsets
+	next       []float32 // what will be packed afterwards, as p's columns are; nil: the next panel is needed next
+	nextStride int
+	scratch    []float32 // where to copy rows that are used often or collide in the cache; see scratchFor. nil: all is read in place
 }
 
 // scaling makes α·A·B + β·C of A·B. C is not read where β is 0.
@@ -120,6 +122,7 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 		t.b, t.ldb, t.columns, narrow = p.panel(j, row)
 		n := j * p.width
 		t.bias = at32(bias, n)
+		ahead, step := p.ahead(r, j, row)
 		for i := range tiles * max(1, r.blocks) {
 			block, i0 := i/tiles, i%tiles
 			lo, hi := i0*r.m/tiles, (i0+1)*r.m/tiles
@@ -129,14 +132,26 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 			t.add = at32(add, at*r.addStride+n)
 			_ = r.dst[(at+hi-lo-1)*r.ldc+n+int(t.columns)-1]
 			t.ahead = uintptr(t.b)
-			if i < 4 && j+1 < p.panels() {
-				next, _, _, _ := p.panel(j+1, row)
-				t.ahead = uintptr(next) + uintptr(i*t.k*t.segments*32)
+			if t.step = step; i < 4 {
+				t.ahead = ahead + uintptr(i*(t.k*t.segments/4)*step)
 			}
 			t.run(p.set, hi-lo, narrow)
 		}
 	}
 	t.a = a
+}
+
+// ahead returns what will be needed after panel j, for the first four tiles to bring near a quarter each, and the distance of its
+// rows in bytes.
+func (p *Packed) ahead(r *rowBlock, j, row int) (at uintptr, stride int) {
+	if r.next != nil {
+		return uintptr(unsafe.Pointer(unsafe.SliceData(r.next))) + uintptr(4*(row*r.nextStride+j*p.width)), 4 * r.nextStride
+	}
+	if j+1 == p.panels() || p.rowStride != p.width {
+		return 0, 0
+	}
+	next, stride, _, _ := p.panel(j+1, row)
+	return uintptr(next), stride
 }
 
 // at32 returns where element i is; nil of nothing.
@@ -191,7 +206,8 @@ type tile struct {
 	beta      float32
 	flags     uint32
 	columns   uint32
-	ahead     uintptr // what to bring near meanwhile, 32 bytes a k; it need not exist
+	ahead     uintptr // bring near meanwhile 128 bytes from here and, for every 4 of k, step further; nothing need be there
+	step      int
 }
 
 // Bits of flags: which of alpha, beta, and lo and hi to use.

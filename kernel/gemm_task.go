@@ -64,19 +64,87 @@ func (t *gemmTask) product(p *Product) {
 	if t.vector(p) {
 		return
 	}
+	t.b, t.ldb, t.trans = p.B, p.LDB, p.TransB
 	t.own.resize(t.cpu.set, p.K, p.N)
-	if size := t.own.size(); cap(t.packed) < size {
-		t.packed = alignedFloats(size)
+	switch {
+	case p.M <= fewRows && !p.TransB && p.K > 0 && p.K*p.N <= nearElements:
+		t.own.data, t.own.rowStride, t.own.step = p.B, p.LDB, t.own.width
+		t.own.last = t.memory(t.own.lastWidth * p.K)
+		t.own.packPanels(p.N/t.own.width, t.own.panels(), p.B, p.LDB, false)
+		t.multiply(&t.own)
+	case p.M <= 2*fewRows:
+		t.packAndMultiply()
+	default:
+		t.own.divide(t.memory(t.own.size()))
+		t.pack(&t.own, p.B, p.LDB, p.TransB)
+		t.multiply(&t.own)
 	}
-	t.own.divide(t.packed[:cap(t.packed)])
-	t.pack(&t.own, p.B, p.LDB, p.TransB)
-	t.multiply(&t.own)
+}
+
+// With few rows it does not pay to pack B, or at least not to write it to memory; unless it is larger than what stays near,
+// in the second-level cache, it is read where it is.
+const (
+	fewRows      = 100
+	nearElements = 1 << 18
+)
+
+// memory returns n elements for packed panels.
+func (t *gemmTask) memory(n int) []float32 {
+	if cap(t.packed) < n {
+		t.packed = alignedFloats(n)
+	}
+	return t.packed[:n]
+}
+
+// packAndMultiply packs some panels at a time to the memory of a worker, and multiplies all rows by them.
+func (t *gemmTask) packAndMultiply() {
+	t.do = packedPiece
+	panels := t.own.panels()
+	t.nBlock = max(1, min(packTogether, nearElements/4/max(1, t.own.k*t.own.width), panels/4))
+	t.scratch = grow(t.scratch, t.cpu.threads)
+	t.run((panels + t.nBlock - 1) / t.nBlock)
+}
+
+func packedPiece(t *gemmTask, i, worker int) {
+	r, width := t.r, t.own.width
+	first := i * t.nBlock * width
+	var p Packed
+	p.resize(t.own.set, t.own.k, min(t.nBlock*width, t.own.n-first))
+	need := p.size()
+	rows := 0
+	if r.transA || r.lda%1024 == 0 && r.m > 1 {
+		rows = scratchFor(p.set, r.m, p.k)
+	}
+	if cap(t.scratch[worker]) < need+rows {
+		t.scratch[worker] = alignedFloats(need + rows)
+	}
+	memory := t.scratch[worker][:need+rows]
+	p.divide(memory[:need])
+	if r.scratch = nil; rows > 0 {
+		r.scratch = memory[need:]
+	}
+	step := first
+	if t.trans {
+		step *= t.ldb
+	}
+	if after := (i + t.cpu.threads) * t.nBlock * width; after < t.own.n && !t.trans {
+		r.next, r.nextStride = t.b[min(after, len(t.b)):], t.ldb
+	}
+	p.packPanels(0, p.panels(), t.b[min(step, len(t.b)):], t.ldb, t.trans)
+	r.dst = r.dst[first:]
+	if r.ep.Bias != nil {
+		r.ep.Bias = r.ep.Bias[first:]
+	}
+	if r.ep.Add != nil {
+		r.ep.Add = r.ep.Add[first:]
+	}
+	p.rows(&r, 0, p.panels())
 }
 
 // pack fills all panels of p.
 func (t *gemmTask) pack(p *Packed, b []float32, ldb int, trans bool) {
 	t.do, t.p, t.b, t.ldb, t.trans = packPiece, p, b, ldb, trans
-	t.nBlock = max(1, min(packTogether, pieceSize*4/max(1, p.k*p.width)))
+	t.nBlock = min(packTogether, max(1, p.panels()/4))
 	t.run((p.panels() + t.nBlock - 1) / t.nBlock)
 }
 
@@ -105,7 +173,7 @@ func (t *gemmTask) cut() {
 	rows := 8 * height
 	panels := t.p.panels()
 	t.mBlocks = (t.r.m + rows - 1) / rows
-	t.nBlock = panels
+	t.nBlock = min(panels, max(1, 4*nearElements/max(1, t.p.k*t.p.width)))
 	for {
 		t.nBlocks = (panels + t.nBlock - 1) / t.nBlock
 		pieces := t.mBlocks * t.nBlocks

@@ -15,11 +15,26 @@ import (
 func TestTileLayout(t *testing.T) {
 	var x tile
 	for i, f := range []struct{ is, want uintptr }{
-		{unsafe.Offsetof(x.a), 0}, {unsafe.Offsetof(x.lda), 8}, {unsafe.Offsetof(x.offsets), 16}, {unsafe.Offsetof(x.segments), 24},
-		{unsafe.Offsetof(x.k), 32}, {unsafe.Offsetof(x.b), 40}, {unsafe.Offsetof(x.ldb), 48}, {unsafe.Offsetof(x.c), 56},
-		{unsafe.Offsetof(x.ldc), 64}, {unsafe.Offsetof(x.bias), 72}, {unsafe.Offsetof(x.add), 80}, {unsafe.Offsetof(x.addStride), 88},
-		{unsafe.Offsetof(x.lo), 96}, {unsafe.Offsetof(x.hi), 100}, {unsafe.Offsetof(x.alpha), 104}, {unsafe.Offsetof(x.beta), 108},
-		{unsafe.Offsetof(x.flags), 112}, {unsafe.Offsetof(x.columns), 116},
+		{unsafe.Offsetof(x.a), 0},
+		{unsafe.Offsetof(x.lda), 8},
+		{unsafe.Offsetof(x.offsets), 16},
+		{unsafe.Offsetof(x.segments), 24},
+		{unsafe.Offsetof(x.k), 32},
+		{unsafe.Offsetof(x.b), 40},
+		{unsafe.Offsetof(x.ldb), 48},
+		{unsafe.Offsetof(x.c), 56},
+		{unsafe.Offsetof(x.ldc), 64},
+		{unsafe.Offsetof(x.bias), 72},
+		{unsafe.Offsetof(x.add), 80},
+		{unsafe.Offsetof(x.addStride), 88},
+		{unsafe.Offsetof(x.lo), 96},
+		{unsafe.Offsetof(x.hi), 100},
+		{unsafe.Offsetof(x.alpha), 104},
+		{unsafe.Offsetof(x.beta), 108},
+		{unsafe.Offsetof(x.flags), 112},
+		{unsafe.Offsetof(x.columns), 116},
+		{unsafe.Offsetof(x.ahead), 120},
+		{unsafe.Offsetof(x.step), 128},
 	} {
 		if f.is != f.want {
 			t.Errorf("field %d of tile at %d, the generator thinks at %d", i, f.is, f.want)
@@ -157,8 +172,16 @@ func productSizes(r *rand.Rand) [][3]int {
 		sizes = append(sizes, [3]int{1 + r.IntN(30), 1 + r.IntN(70), k})
 	}
 	sizes = append(sizes, [][3]int{
-		{49, 160, 960}, {1, 1000, 1030}, {130, 1, 513}, {1, 1, 2000}, {197, 130, 257}, {14, 65, 770}, {33, 1025, 48},
-		{128, 96, 1024}, {3, 48, 256}, {1, 33, 64},
+		{49, 160, 960},
+		{1, 1000, 1030},
+		{130, 1, 513},
+		{1, 1, 2000},
+		{197, 130, 257},
+		{14, 65, 770},
+		{33, 1025, 48},
+		{128, 96, 1024},
+		{3, 48, 256},
+		{1, 33, 64},
 	}...)
 	if !testing.Short() {
 		sizes = append(sizes, [][3]int{{256, 256, 256}, {301, 523, 300}, {64, 300, 784}}...)

@@ -29,6 +29,7 @@ const (
 	fieldFlags     = 112
 	fieldColumns   = 116
 	fieldAhead     = 120
+	fieldStep      = 128
 )
 
 // Bits of the field flags.
@@ -181,7 +182,7 @@ func (k *kernel) product() {
 	}
 	PREFETCHT1(operand.Mem{Base: ahead})
 	PREFETCHT1(operand.Mem{Base: ahead, Disp: 64})
-	ADDQ(operand.Imm(128), ahead)
+	ADDQ(k.field(fieldStep), ahead)
 	advance(unroll)
 	DECQ(n)
 	JNZ(operand.LabelRef(k.prefix + "four"))
