@@ -51,11 +51,15 @@ const (
 // [Out, In/Groups, KH, KW], bias has Out elements or is nil; neither is needed afterwards. h and w are the size of the images to
 // expect, on which the choice of the algorithm depends; 0 if it is unknown. The shape must be valid: numbers but pads positive.
 func NewConv(c *CPU, s ConvShape, weights, bias []float32, h, w int) *Conv {
+	how, win := s.choose(h, w)
+	return newConv(c, s, weights, bias, how, win)
+}
+
+func newConv(c *CPU, s ConvShape, weights, bias []float32, how algorithm, win *winograd) *Conv {
 	in, out, taps := s.In/s.Groups, s.Out/s.Groups, s.Kernel[0]*s.Kernel[1]
 	sameLen("NewConv", s.Out*in*taps, len(weights))
-	cv := &Conv{shape: s, set: c.ISA(), workers: c.Threads(), bias: make([]float32, s.Out)}
+	cv := &Conv{shape: s, set: c.ISA(), workers: c.Threads(), how: how, winograd: win, bias: make([]float32, s.Out)}
 	copy(cv.bias, bias)
-	cv.how, cv.winograd = s.choose(h, w)
 	switch cv.how {
 	case depthwise:
 		cv.weights = make([]float32, taps*s.Out)

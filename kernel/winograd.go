@@ -7,7 +7,7 @@ type minimalPlan struct {
 	tilesX, tilesY, total int
 	tiles, blocks         int // of a piece; blocks of tiles
 	panels, panelBlocks   int // of a piece; blocks of panels
-	columns               int // of the products that are transformed back at a time
+	together, columns     int // panels of products that are transformed back at a time, and their columns
 	in, size              int // elements from tile to tile, both transforms; of a tile
 	inPosition            int // from element to element of the transform
 	outPosition           int
@@ -16,9 +16,9 @@ type minimalPlan struct {
 
 const (
 	minimalTiles  = 56      // of a piece: enough to load the weights for
-	minimalCache  = 1 << 18 // elements of the transformed tiles of a piece
+	minimalIn     = 1 << 20 // elements of the transformed tiles of a piece
+	minimalOut    = 1 << 17 // elements of products that are transformed back at a time
 	minimalPieces = 8       // pieces that share the work among threads well
-	minimalPanels = 2       // panels at a time
 )
 
 func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
@@ -31,14 +31,14 @@ func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
 		p.in += cacheLine
 	}
 	height := tileRows(set)
-	most := max(height, min(minimalTiles, minimalCache/(p.size*p.in)))
+	most := max(height, min(minimalTiles, minimalIn/(p.size*p.in)))
 	p.tiles = ceilDiv(p.total, ceilDiv(p.total, most))
 	p.blocks = ceilDiv(p.total, p.tiles)
 	all := cv.packed[0].panels()
-	p.panelBlocks = min(ceilDiv(all, minimalPanels), ceilDiv(minimalPieces, p.blocks))
-	p.panels = ceilDiv(all, p.panelBlocks)
+	p.panels = ceilDiv(all, min(ceilDiv(all, 2), ceilDiv(minimalPieces, p.blocks)))
 	p.panelBlocks = ceilDiv(all, p.panels)
-	p.columns = min(minimalPanels, p.panels) * tileWidth(set)
+	p.together = max(1, min(p.panels, minimalOut/(p.size*p.tiles*tileWidth(set))))
+	p.columns = p.together * tileWidth(set)
 	p.inPosition = p.tiles*p.in | cacheLine
 	p.outPosition = p.tiles*p.columns | cacheLine
 	p.edge = roundUp(p.size*s.In, cacheLine)
@@ -88,8 +88,8 @@ func (t *convTask) minimalPiece(i, worker int) {
 		tile += t.transformTiles(in[tile*p.in:], edge, first+tile, tiles-tile)
 	}
 	width := cv.packed[0].width
-	for ; from < to; from += minimalPanels {
-		block := min(from+minimalPanels, to)
+	for ; from < to; from += p.together {
+		block := min(from+p.together, to)
 		at := from * width
 		channels := min(block*width, cv.shape.Out) - at
 		for k, packed := range cv.packed {
