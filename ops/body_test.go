@@ -225,6 +225,9 @@ func TestConformanceGraphs(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			if strings.Contains(name, "bernoulli") {
+				t.Skip("the result is left to chance")
+			}
 			if strings.Contains(name, "attention") && (strings.Contains(name, "bf16") || strings.Contains(name, "fp16")) {
 				t.Skip("the graph rounds to 16 bits in other places than the operator that it stands for")
 			}

@@ -80,6 +80,9 @@ func TestConformance(t *testing.T) {
 // testCase runs all sets of a case of one node.
 func testCase(t *testing.T, cpu *kernel.CPU, c *conformance.Case) {
 	n := c.Model.Graph.Nodes[0]
+	if n.OpType == "Bernoulli" {
+		t.Skip("the result is left to chance")
+	}
 	node, err := newBodyNode(n, opsetOf(c.Model, n.Domain))
 	op := node.op
 	var unsupported *UnsupportedError

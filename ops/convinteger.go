@@ -130,6 +130,9 @@ type tileBuffer struct {
 // tilePositions is how many positions are computed at once.
 const tilePositions = 256
 
+// fewChannels is from how many output channels of a group on a product is worth its preparation.
+const fewChannels = 4
+
 func (o *convInteger) Run(c *Call) error {
 	r := o.pool.Get().(*integerConv)
 	defer o.pool.Put(r)
@@ -268,6 +271,10 @@ func (r *integerConv) Piece(i, worker int) {
 		for row := range rows {
 			r.column(b.columns[row*n:(row+1)*n], x, k+row, first)
 		}
+		if r.out < fewChannels {
+			r.addRows(b, acc, w[k:], rows, n)
+			continue
+		}
 		multiply(r.cpu, acc, w[k:], r.depth, b.columns, b.part, r.out, n, rows, rows)
 	}
 	for m := range r.out {
@@ -295,15 +302,41 @@ func (r *integerConv) column(dst []float32, x []byte, k, first int) {
 			clear(row)
 			continue
 		}
-		src := x[((ch*d.in+z)*h.in+y)*w.in:][:w.in]
-		at := ow*w.stride - w.before + kw*w.dilation
-		for i := range row {
-			if at >= 0 && at < len(src) {
-				row[i] = r.table[src[at]]
-			} else {
-				row[i] = 0
+		r.line(row, x[((ch*d.in+z)*h.in+y)*w.in:][:w.in], ow*w.stride-w.before+kw*w.dilation, w.stride)
+	}
+}
+
+// line fills dst with elements at, at + stride, … of a line of x, and with zeros where they are outside.
+func (r *integerConv) line(dst []float32, src []byte, at, stride int) {
+	lo := min(len(dst), (max(0, -at)+stride-1)/stride)
+	hi := max(lo, min(len(dst), (len(src)-at+stride-1)/stride))
+	clear(dst[:lo])
+	clear(dst[hi:])
+	dst = dst[lo:hi]
+	if len(dst) == 0 {
+		return
+	}
+	src = src[at+lo*stride:]
+	if stride == 1 {
+		r.table.apply(dst, src[:len(dst)])
+		return
+	}
+	for i := range dst {
+		dst[i] = r.table[src[i*stride]]
+	}
+}
+
+// addRows adds weights [out, rows of the depth] · columns [rows, n] to acc, for so few output channels that a product is not
+// worth its preparation.
+func (r *integerConv) addRows(b *tileBuffer, acc []int32, w []float32, rows, n int) {
+	part := b.part[:n]
+	for m := range r.out {
+		clear(part)
+		for k, v := range w[m*r.depth:][:rows] {
+			for j, x := range b.columns[k*n : (k+1)*n] {
+				part[j] += v * x
 			}
-			at += w.stride
 		}
+		addInts(acc[m*n:(m+1)*n], part)
 	}
 }
