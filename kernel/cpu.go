@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,7 @@ func (c *CPU) rouse(n int) {
 
 // help is the life of a worker.
 func (c *CPU) help(id int) {
+	debug.SetPanicOnFault(true) // operands may lie in a mapped file; the caller hears of the fault as of any panic
 	w, j := &c.workers[id-1], &c.job
 	last := uint64(0) // the job that it did
 	for wait := newWait(c.spin); !c.closing.Load(); {

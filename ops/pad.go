@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
@@ -147,23 +148,10 @@ func (o *padding) Run(c *Call) error {
 
 // surround fills out with the constant and copies x into it.
 func (o *padding) surround(c *Call, w *work, out, x *tensor.Tensor, own, shape, before []int) error {
-	value := c.input(2)
-	if value == nil {
-		var err error
-		if value, err = tensor.New(x.Type); err != nil {
+	if !slices.Equal(own, shape) || slices.ContainsFunc(before, func(n int) bool { return n != 0 }) {
+		if err := o.fill(out, c.input(2)); err != nil {
 			return err
 		}
-		if o.value != 0 {
-			if err := convert(value, tensor.Scalar(o.value), conversion{}); err != nil {
-				return err
-			}
-		}
-	}
-	if value.Type != x.Type || value.Len() != 1 {
-		return fmt.Errorf("constant value %s for %s", value, x)
-	}
-	if !slices.Equal(own, shape) || slices.ContainsFunc(before, func(n int) bool { return n != 0 }) {
-		movingOf(x.Type).fill(out, value)
 	}
 	to, from, n := w.take(len(shape)), w.take(len(shape)), w.take(len(shape))
 	strides(to, &tensor.Tensor{Shape: shape})
@@ -184,6 +172,30 @@ func (o *padding) surround(c *Call, w *work, out, x *tensor.Tensor, own, shape, 
 	if !empty {
 		c.move(out, x, &w.walk)
 	}
+	return nil
+}
+
+// fill stores the constant, which is an input or an attribute, everywhere.
+func (o *padding) fill(out, value *tensor.Tensor) error {
+	if value == nil && o.value == 0 && out.Type != onnx.String {
+		clear(out.Bytes())
+		return nil
+	}
+	if value == nil {
+		var err error
+		if value, err = tensor.New(out.Type); err != nil {
+			return err
+		}
+		if o.value != 0 {
+			if err := convert(value, tensor.Scalar(o.value), conversion{}); err != nil {
+				return err
+			}
+		}
+	}
+	if value.Type != out.Type || value.Len() != 1 {
+		return fmt.Errorf("constant value %s for %s", value, tensor.TypeName(out.Type))
+	}
+	movingOf(out.Type).fill(out, value)
 	return nil
 }
 
