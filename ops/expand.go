@@ -161,9 +161,9 @@ func (o *transposition) Infer(in []Info) ([]Info, error) {
 		out.Shape[i] = x[p]
 	}
 	if rank <= 1 {
-		out.Ints, out.Value = in[0].Ints, in[0].Value
+		out.Ints = in[0].Ints
 	}
-	return []Info{out}, nil
+	return inferred(o, in, out)
 }
 
 // Run implements Op.

@@ -30,7 +30,7 @@ func (o *gathering) Infer(in []Info) ([]Info, error) {
 	if index == nil {
 		return []Info{out}, nil
 	}
-	out.Shape = slices.Concat(x[:axis], index, x[axis+1:])
+	out.Shape = joinShapes(x[:axis], index, x[axis+1:])
 	if e := dimsOf(in[0]); e != nil && len(x) == 1 && in[1].Value != nil && len(out.Shape) <= 1 {
 		at, _ := Integers(in[1].Value)
 		picked := make([]Dim, len(at))
@@ -185,7 +185,7 @@ func (o *gatherND) Infer(in []Info) ([]Info, error) {
 	if depth.N < 1 || o.batch+depth.N > len(x) {
 		return nil, fmt.Errorf("indices of shape %s for %s", index, x)
 	}
-	out.Shape = slices.Concat(index[:len(index)-1], x[o.batch+depth.N:])
+	out.Shape = joinShapes(index[:len(index)-1], x[o.batch+depth.N:])
 	return inferred(o, in, out)
 }
 

@@ -97,7 +97,10 @@ func broadcastInfo(in []Info) (Shape, error) {
 		}
 		rank = max(rank, len(i.Shape))
 	}
-	out := slices.Repeat(Shape{Known(1)}, rank)
+	out := make(Shape, rank)
+	for i := range out {
+		out[i] = Known(1)
+	}
 	for _, i := range in {
 		for k, d := range i.Shape {
 			o := &out[rank-len(i.Shape)+k]
@@ -181,7 +184,16 @@ func quotient(whole, part []Dim) Dim {
 }
 
 // unknownShape is a shape of which only the rank is known.
-func unknownShape(rank int) Shape { return slices.Repeat(Shape{Unknown}, rank) }
+func unknownShape(rank int) Shape {
+	s := make(Shape, rank)
+	for i := range s {
+		s[i] = Unknown
+	}
+	return s
+}
+
+// joinShapes puts parts of shapes together; the result is not nil even if it is empty.
+func joinShapes(parts ...Shape) Shape { return append(Shape{}, slices.Concat(parts...)...) }
 
 // axesOf makes axes positive and checks that none occurs twice.
 func axesOf(axes []int, rank int) ([]int, error) {
