@@ -20,7 +20,8 @@ type Product struct {
 
 // Gemm computes a product. Its method is that of Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication,
 // ACM TOMS 34(3), 2008: B is packed, K is cut into chunks (by K alone) whose sums, in float32, are added in order. We deviate in
-// that A is read in place, and only copied where that is cheaper, and so is B where there are few rows of A.
+// that rows of A are read in place, as is B where A has few rows, and that chunks of K are as long as the second-level
+// cache, not the first, allows: today's processors read ahead from there fast enough, and C is written less often.
 func Gemm(c *CPU, p *Product) {
 	t := newGemmTask(c)
 	t.product(p)

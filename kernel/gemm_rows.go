@@ -27,10 +27,10 @@ type rowBlock struct {
 	addStride int
 
 	scale      *scaling  // nil: the sums alone
-	transA     bool      // element k of row i is a[k·lda + i]; needs scratch, and no offsets
+	transA     bool      // element k of row i is a[k·lda + i]: rows are transposed to scratch first. Without offsets
 	next       []float32 // what will be packed afterwards, as p's columns are; nil: the next panel is needed next
 	nextStride int
-	scratch    []float32 // where to copy rows that are used often or collide in the cache; see scratchFor. nil: all is read in place
+	scratch    []float32 // scratchFor(m, K) elements
 }
 
 // scaling makes α·A·B + β·C of A·B. C is not read where β is 0.
@@ -93,9 +93,10 @@ func chunks(set isa.Set, segments, k int) (size, group int) {
 
 // chunk adds to dst what t.segments × t.k elements of the rows from element at give, elements from row of op(B).
 func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last bool) {
-	t.a, t.lda = unsafe.Pointer(unsafe.SliceData(r.a[min(at, len(r.a)):])), 4*r.lda
-	if r.scratch != nil {
-		t.a, t.lda = r.copyRows(p.set, at, t.k)
+	if r.transA {
+		t.a, t.lda = r.transposeRows(p.set, at, t.k)
+	} else {
+		t.a, t.lda = unsafe.Pointer(unsafe.SliceData(r.a[min(at, len(r.a)):])), 4*r.lda
 	}
 	t.c, t.ldc = nil, 4*r.ldc
 	t.flags = 0
@@ -168,22 +169,12 @@ func scratchFor(set isa.Set, m, k int) int { return m * scratchStride(min(k, til
 // scratchStride is a distance of rows of n elements that does not let them collide in the first-level cache.
 func scratchStride(n int) int { return (n+15)&^15 | 16 }
 
-// copyRows copies n elements from element at of all rows to scratch, and returns where they are and the distance of rows in bytes.
-func (r *rowBlock) copyRows(set isa.Set, at, n int) (unsafe.Pointer, int) {
+// transposeRows puts n elements from element at of all rows, which are columns in memory, into scratch, and returns where they are and
+// the distance of rows in bytes.
+func (r *rowBlock) transposeRows(set isa.Set, at, n int) (unsafe.Pointer, int) {
 	stride := scratchStride(n)
-	switch {
-	case n == 0 || r.m == 0:
-	case r.transA:
+	if n > 0 {
 		transposeTile(set, words(r.scratch), words(r.a[at*r.lda:]), n, r.m, stride, r.lda)
-	default:
-		width := tileWidth(set)
-		runs := n / width
-		copyRuns(set, r.scratch, r.a[at:], r.m, runs, stride, width, r.lda)
-		if rest := runs * width; rest < n {
-			for i := range r.m {
-				copy(r.scratch[i*stride+rest:][:n-rest], r.a[i*r.lda+at+rest:])
-			}
-		}
 	}
 	return unsafe.Pointer(unsafe.SliceData(r.scratch)), 4 * stride
 }
@@ -231,5 +222,6 @@ func tileRows(set isa.Set) int { return [...]int{4, 6, 14}[set] }
 // tileWidth is the number of columns of a panel. The last panel has half as many where that suffices.
 func tileWidth(set isa.Set) int { return [...]int{8, 16, 32}[set] }
 
-// tileDepth is the number of rows of a panel that fit, with a tile of A, in the first-level cache.
-func tileDepth(set isa.Set) int { return [...]int{512, 512, 2048}[set] }
+// tileDepth is the number of rows of a panel, that is elements of rows of A, that are used before other panels are. With some panels
+// and a hundred rows of A they stay in the second-level cache.
+func tileDepth(set isa.Set) int { return [...]int{512, 2048, 2048}[set] }

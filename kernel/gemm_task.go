@@ -112,7 +112,7 @@ func packedPiece(t *gemmTask, i, worker int) {
 	p.resize(t.own.set, t.own.k, min(t.nBlock*width, t.own.n-first))
 	need := p.size()
 	rows := 0
-	if r.transA || r.lda%1024 == 0 && r.m > 1 {
+	if r.transA {
 		rows = scratchFor(p.set, r.m, p.k)
 	}
 	if cap(t.scratch[worker]) < need+rows {
@@ -160,7 +160,7 @@ func packPiece(t *gemmTask, i, _ int) {
 func (t *gemmTask) multiply(p *Packed) {
 	t.p, t.do = p, rowsPiece
 	t.cut()
-	if t.r.transA || t.r.lda%256 == 0 && t.r.m > 1 && t.nBlock > 1 {
+	if t.r.transA {
 		t.scratchPerTask = scratchFor(p.set, (t.r.m+t.mBlocks-1)/t.mBlocks, p.k)
 		t.scratch = grow(t.scratch, t.cpu.threads)
 	}
@@ -170,7 +170,7 @@ func (t *gemmTask) multiply(p *Packed) {
 // cut chooses how many rows and panels make a piece, by the shape alone.
 func (t *gemmTask) cut() {
 	height := tileRows(t.p.set)
-	rows := 8 * height
+	rows := 112 / height * height
 	panels := t.p.panels()
 	t.mBlocks = (t.r.m + rows - 1) / rows
 	t.nBlock = min(panels, max(1, 4*nearElements/max(1, t.p.k*t.p.width)))
