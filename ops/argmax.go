@@ -139,7 +139,9 @@ func (o *cumulative) run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	axis, err := scalar(c.In[1])
+	w := newWork()
+	defer w.free()
+	axis, err := w.scalarOf(c.In[1])
 	if err != nil {
 		return fmt.Errorf("axis: %w", err)
 	}

@@ -51,14 +51,16 @@ var kernels = [...]kernel.BinaryOp{
 type arithmetic struct {
 	kind  binaryKind
 	takes types
-	mean  bool // divide by the number of inputs
+	count *tensor.Tensor // divide by it, a float32; nil for no division
 }
 
 func arithmeticOf(kind binaryKind, takes types) func(*Node) (Op, error) {
 	return func(n *Node) (Op, error) { return &arithmetic{kind: kind, takes: takes}, allThere(n) }
 }
 
-func newMean(n *Node) (Op, error) { return &arithmetic{takes: typesFloat, mean: true}, allThere(n) }
+func newMean(n *Node) (Op, error) {
+	return &arithmetic{takes: typesFloat, count: tensor.Scalar(float32(len(n.Inputs)))}, allThere(n)
+}
 
 func newMod(n *Node) (Op, error) {
 	if n.Bool("fmod", false) {
@@ -203,20 +205,20 @@ func (o *arithmetic) run(c *Call) error {
 		}
 		first = out
 	}
-	if o.mean {
-		divisor, err := tensor.New(out.Type)
-		if err != nil {
-			return err
-		}
-		num, err := numericOf(out.Type)
-		if err != nil {
-			return err
-		}
-		num.storeFloats(divisor, 0, []float64{float64(len(c.In))})
-		divide := arithmetic{kind: kindDiv}
-		return divide.apply(c, w, out, out, divisor)
+	if o.count == nil {
+		return nil
 	}
-	return nil
+	divisor := o.count
+	if out.Type != onnx.Float {
+		if divisor, err = w.scratch(out.Type, nil); err != nil {
+			return err
+		}
+		if err := convert(divisor, o.count, conversion{}); err != nil {
+			return err
+		}
+	}
+	divide := arithmetic{kind: kindDiv}
+	return divide.apply(c, w, out, out, divisor)
 }
 
 // shape is the shape that all operands have in common.

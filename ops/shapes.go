@@ -229,6 +229,18 @@ func (w *work) intsOf(t *tensor.Tensor) ([]int, error) {
 	return v, nil
 }
 
+// scalarOf reads a tensor of one integer.
+func (w *work) scalarOf(t *tensor.Tensor) (int, error) {
+	if t.Len() != 1 {
+		return 0, fmt.Errorf("%s is not one integer", t)
+	}
+	v, err := w.intsOf(t)
+	if err != nil {
+		return 0, err
+	}
+	return v[0], nil
+}
+
 // positions reads indices into an axis of n elements; negative ones count from the end.
 func (w *work) positions(t *tensor.Tensor, n int) ([]int, error) {
 	v, err := w.intsOf(t)

@@ -71,7 +71,7 @@ func (o *topK) run(c *Call) error {
 		return err
 	}
 	if k < 0 {
-		if k, err = scalar(c.In[1]); err != nil {
+		if k, err = w.scalarOf(c.In[1]); err != nil {
 			return fmt.Errorf("k: %w", err)
 		}
 	}

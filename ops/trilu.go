@@ -27,10 +27,12 @@ func (trilu) InPlace() []int { return []int{0} }
 
 // Run implements Op.
 func (o trilu) Run(c *Call) error {
+	w := newWork()
+	defer w.free()
 	x, k := c.In[0], 0
 	if t := c.input(1); t != nil {
 		var err error
-		if k, err = scalar(t); err != nil {
+		if k, err = w.scalarOf(t); err != nil {
 			return fmt.Errorf("k: %w", err)
 		}
 	}
