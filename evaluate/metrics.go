@@ -1,8 +1,10 @@
 package evaluate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Outcome says what the numbers are that a classifier gives for the classes.
@@ -124,4 +126,30 @@ func percent(part, whole int) float64 {
 		return 0
 	}
 	return 100 * float64(part) / float64(whole)
+}
+
+// perClass returns the accuracy of every class that has samples.
+func (m *Metrics) perClass(names []string) (classes []ClassResult) {
+	for c, name := range names {
+		row := m.Confusion[c*m.Classes : (c+1)*m.Classes]
+		n := 0
+		for _, k := range row {
+			n += k
+		}
+		if n > 0 {
+			classes = append(classes, ClassResult{Class: name, Samples: n, Top1: percent(row[c], n)})
+		}
+	}
+	return classes
+}
+
+// confusions returns which classes were taken for which, the most frequent first.
+func (m *Metrics) confusions(names []string) (pairs []Confusion) {
+	for i, n := range m.Confusion {
+		if label, answer := i/m.Classes, i%m.Classes; n > 0 && label != answer {
+			pairs = append(pairs, Confusion{Class: names[label], Answer: names[answer], Samples: n})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b Confusion) int { return cmp.Compare(b.Samples, a.Samples) })
+	return pairs
 }
