@@ -19,6 +19,9 @@ var controlOps = []spec{
 	{"RandomNormalLike", 7, 0, 1, 1, 1, newRandom(normal, true)},
 	{"RandomUniform", 7, 0, 0, 0, 1, newRandom(uniform, false)},
 	{"RandomUniformLike", 7, 0, 1, 1, 1, newRandom(uniform, true)},
+	{"RegexFullMatch", 20, 0, 1, 1, 1, newRegexFullMatch},
 	{"RotaryEmbedding", 23, 0, 3, 4, 1, newRotaryEmbedding},
 	{"Scan", 8, 0, 0, -1, -1, newScan},
+	{"StringConcat", 20, 0, 2, 2, 1, newStringConcat},
+	{"StringSplit", 20, 0, 1, 1, 2, newStringSplit},
 }
