@@ -1689,9 +1689,8 @@ r1next:
 	DECQ         SI
 	JNZ          r1segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r1part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r1unscaled
@@ -1704,23 +1703,23 @@ r1unscaled:
 	VBROADCASTSS 108(AX), Z1
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z2
+	VMOVUPS      (DX), Z2
 	VFMADD231PS  Z2, Z1, Z0
 
 r1fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r1unbiased
-	VMOVUPS.Z (DX), K1, Z1
-	VADDPS    Z1, Z0, Z0
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r1unbiased
+	VMOVUPS (DX), Z1
+	VADDPS  Z1, Z0, Z0
 
 r1unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r1alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z1
-	VADDPS    Z1, Z0, Z0
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r1alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z1
+	VADDPS  Z1, Z0, Z0
 
 r1alone:
 	TESTL        $0x00000004, CX
@@ -1731,6 +1730,56 @@ r1alone:
 	VMINPS       Z0, Z2, Z0
 
 r1unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VZEROUPPER
+	RET
+
+r1part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r1unscaledpart
+	VBROADCASTSS 104(AX), Z1
+	VMULPS       Z1, Z0, Z0
+
+r1unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r1freshpart
+	VBROADCASTSS 108(AX), Z1
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z2
+	VFMADD231PS  Z2, Z1, Z0
+
+r1freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r1unbiasedpart
+	VMOVUPS.Z (DX), K1, Z1
+	VADDPS    Z1, Z0, Z0
+
+r1unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r1alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z1
+	VADDPS    Z1, Z0, Z0
+
+r1alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r1unclippedpart
+	VBROADCASTSS 96(AX), Z1
+	VBROADCASTSS 100(AX), Z2
+	VMAXPS       Z0, Z1, Z0
+	VMINPS       Z0, Z2, Z0
+
+r1unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -1815,9 +1864,8 @@ r2next:
 	DECQ         DI
 	JNZ          r2segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r2part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r2unscaled
@@ -1831,30 +1879,30 @@ r2unscaled:
 	VBROADCASTSS 108(AX), Z2
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z3
+	VMOVUPS      (DX), Z3
 	VFMADD231PS  Z3, Z2, Z0
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z3
+	VMOVUPS      (DX), Z3
 	VFMADD231PS  Z3, Z2, Z1
 
 r2fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r2unbiased
-	VMOVUPS.Z (DX), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VADDPS    Z2, Z1, Z1
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r2unbiased
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z0, Z0
+	VADDPS  Z2, Z1, Z1
 
 r2unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r2alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z2
-	VADDPS    Z2, Z1, Z1
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r2alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z1, Z1
 
 r2alone:
 	TESTL        $0x00000004, CX
@@ -1867,6 +1915,68 @@ r2alone:
 	VMINPS       Z1, Z3, Z1
 
 r2unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	VZEROUPPER
+	RET
+
+r2part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r2unscaledpart
+	VBROADCASTSS 104(AX), Z2
+	VMULPS       Z2, Z0, Z0
+	VMULPS       Z2, Z1, Z1
+
+r2unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r2freshpart
+	VBROADCASTSS 108(AX), Z2
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z3, Z2, Z1
+
+r2freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r2unbiasedpart
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	VADDPS    Z2, Z1, Z1
+
+r2unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r2alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z1, Z1
+
+r2alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r2unclippedpart
+	VBROADCASTSS 96(AX), Z2
+	VBROADCASTSS 100(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+r2unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -1966,9 +2076,8 @@ r3next:
 	DECQ         DI
 	JNZ          r3segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r3part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r3unscaled
@@ -1983,37 +2092,37 @@ r3unscaled:
 	VBROADCASTSS 108(AX), Z3
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z4
+	VMOVUPS      (DX), Z4
 	VFMADD231PS  Z4, Z3, Z0
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z4
+	VMOVUPS      (DX), Z4
 	VFMADD231PS  Z4, Z3, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z4
+	VMOVUPS      (DX), Z4
 	VFMADD231PS  Z4, Z3, Z2
 
 r3fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r3unbiased
-	VMOVUPS.Z (DX), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	VADDPS    Z3, Z1, Z1
-	VADDPS    Z3, Z2, Z2
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r3unbiased
+	VMOVUPS (DX), Z3
+	VADDPS  Z3, Z0, Z0
+	VADDPS  Z3, Z1, Z1
+	VADDPS  Z3, Z2, Z2
 
 r3unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r3alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z3
-	VADDPS    Z3, Z0, Z0
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z3
-	VADDPS    Z3, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z3
-	VADDPS    Z3, Z2, Z2
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r3alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z3
+	VADDPS  Z3, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z3
+	VADDPS  Z3, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z3
+	VADDPS  Z3, Z2, Z2
 
 r3alone:
 	TESTL        $0x00000004, CX
@@ -2028,6 +2137,80 @@ r3alone:
 	VMINPS       Z2, Z4, Z2
 
 r3unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VZEROUPPER
+	RET
+
+r3part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r3unscaledpart
+	VBROADCASTSS 104(AX), Z3
+	VMULPS       Z3, Z0, Z0
+	VMULPS       Z3, Z1, Z1
+	VMULPS       Z3, Z2, Z2
+
+r3unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r3freshpart
+	VBROADCASTSS 108(AX), Z3
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z4, Z3, Z0
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z4, Z3, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z4
+	VFMADD231PS  Z4, Z3, Z2
+
+r3freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r3unbiasedpart
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z0, Z0
+	VADDPS    Z3, Z1, Z1
+	VADDPS    Z3, Z2, Z2
+
+r3unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r3alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z0, Z0
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z2, Z2
+
+r3alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r3unclippedpart
+	VBROADCASTSS 96(AX), Z3
+	VBROADCASTSS 100(AX), Z4
+	VMAXPS       Z0, Z3, Z0
+	VMINPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z3, Z1
+	VMINPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z3, Z2
+	VMINPS       Z2, Z4, Z2
+
+r3unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -2142,9 +2325,8 @@ r4next:
 	DECQ         R8
 	JNZ          r4segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r4part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r4unscaled
@@ -2160,44 +2342,44 @@ r4unscaled:
 	VBROADCASTSS 108(AX), Z4
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z0
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z2
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z3
 
 r4fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r4unbiased
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z2, Z2
-	VADDPS    Z4, Z3, Z3
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r4unbiased
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z0, Z0
+	VADDPS  Z4, Z1, Z1
+	VADDPS  Z4, Z2, Z2
+	VADDPS  Z4, Z3, Z3
 
 r4unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r4alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z2, Z2
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z3, Z3
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r4alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z3, Z3
 
 r4alone:
 	TESTL        $0x00000004, CX
@@ -2214,6 +2396,92 @@ r4alone:
 	VMINPS       Z3, Z5, Z3
 
 r4unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	VZEROUPPER
+	RET
+
+r4part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r4unscaledpart
+	VBROADCASTSS 104(AX), Z4
+	VMULPS       Z4, Z0, Z0
+	VMULPS       Z4, Z1, Z1
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
+
+r4unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r4freshpart
+	VBROADCASTSS 108(AX), Z4
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z0
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z2
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z3
+
+r4freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r4unbiasedpart
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VADDPS    Z4, Z1, Z1
+	VADDPS    Z4, Z2, Z2
+	VADDPS    Z4, Z3, Z3
+
+r4unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r4alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z2, Z2
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z3, Z3
+
+r4alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r4unclippedpart
+	VBROADCASTSS 96(AX), Z4
+	VBROADCASTSS 100(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+r4unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -2343,9 +2611,8 @@ r5next:
 	DECQ         R8
 	JNZ          r5segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r5part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r5unscaled
@@ -2362,51 +2629,51 @@ r5unscaled:
 	VBROADCASTSS 108(AX), Z5
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z6
+	VMOVUPS      (DX), Z6
 	VFMADD231PS  Z6, Z5, Z0
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z6
+	VMOVUPS      (DX), Z6
 	VFMADD231PS  Z6, Z5, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z6
+	VMOVUPS      (DX), Z6
 	VFMADD231PS  Z6, Z5, Z2
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z6
+	VMOVUPS      (DX), Z6
 	VFMADD231PS  Z6, Z5, Z3
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z6
+	VMOVUPS      (DX), Z6
 	VFMADD231PS  Z6, Z5, Z4
 
 r5fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r5unbiased
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	VADDPS    Z5, Z1, Z1
-	VADDPS    Z5, Z2, Z2
-	VADDPS    Z5, Z3, Z3
-	VADDPS    Z5, Z4, Z4
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r5unbiased
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z0, Z0
+	VADDPS  Z5, Z1, Z1
+	VADDPS  Z5, Z2, Z2
+	VADDPS  Z5, Z3, Z3
+	VADDPS  Z5, Z4, Z4
 
 r5unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r5alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z0, Z0
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z2, Z2
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z3, Z3
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z5
-	VADDPS    Z5, Z4, Z4
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r5alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z5
+	VADDPS  Z5, Z4, Z4
 
 r5alone:
 	TESTL        $0x00000004, CX
@@ -2425,6 +2692,104 @@ r5alone:
 	VMINPS       Z4, Z6, Z4
 
 r5unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VZEROUPPER
+	RET
+
+r5part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r5unscaledpart
+	VBROADCASTSS 104(AX), Z5
+	VMULPS       Z5, Z0, Z0
+	VMULPS       Z5, Z1, Z1
+	VMULPS       Z5, Z2, Z2
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z5, Z4, Z4
+
+r5unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r5freshpart
+	VBROADCASTSS 108(AX), Z5
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z6
+	VFMADD231PS  Z6, Z5, Z0
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z6
+	VFMADD231PS  Z6, Z5, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z6
+	VFMADD231PS  Z6, Z5, Z2
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z6
+	VFMADD231PS  Z6, Z5, Z3
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z6
+	VFMADD231PS  Z6, Z5, Z4
+
+r5freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r5unbiasedpart
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z0, Z0
+	VADDPS    Z5, Z1, Z1
+	VADDPS    Z5, Z2, Z2
+	VADDPS    Z5, Z3, Z3
+	VADDPS    Z5, Z4, Z4
+
+r5unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r5alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z0, Z0
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z2, Z2
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z3, Z3
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z4, Z4
+
+r5alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r5unclippedpart
+	VBROADCASTSS 96(AX), Z5
+	VBROADCASTSS 100(AX), Z6
+	VMAXPS       Z0, Z5, Z0
+	VMINPS       Z0, Z6, Z0
+	VMAXPS       Z1, Z5, Z1
+	VMINPS       Z1, Z6, Z1
+	VMAXPS       Z2, Z5, Z2
+	VMINPS       Z2, Z6, Z2
+	VMAXPS       Z3, Z5, Z3
+	VMINPS       Z3, Z6, Z3
+	VMAXPS       Z4, Z5, Z4
+	VMINPS       Z4, Z6, Z4
+
+r5unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -2573,9 +2938,8 @@ r6next:
 	DECQ         R8
 	JNZ          r6segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r6part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r6unscaled
@@ -2590,6 +2954,116 @@ r6next:
 r6unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r6fresh
+	VBROADCASTSS 108(AX), Z6
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z7
+	VFMADD231PS  Z7, Z6, Z5
+
+r6fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r6unbiased
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z0, Z0
+	VADDPS  Z6, Z1, Z1
+	VADDPS  Z6, Z2, Z2
+	VADDPS  Z6, Z3, Z3
+	VADDPS  Z6, Z4, Z4
+	VADDPS  Z6, Z5, Z5
+
+r6unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r6alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z5, Z5
+
+r6alone:
+	TESTL        $0x00000004, CX
+	JZ           r6unclipped
+	VBROADCASTSS 96(AX), Z6
+	VBROADCASTSS 100(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+r6unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	VZEROUPPER
+	RET
+
+r6part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r6unscaledpart
+	VBROADCASTSS 104(AX), Z6
+	VMULPS       Z6, Z0, Z0
+	VMULPS       Z6, Z1, Z1
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z6, Z3, Z3
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z6, Z5, Z5
+
+r6unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r6freshpart
 	VBROADCASTSS 108(AX), Z6
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -2611,10 +3085,10 @@ r6unscaled:
 	VMOVUPS.Z    (DX), K1, Z7
 	VFMADD231PS  Z7, Z6, Z5
 
-r6fresh:
+r6freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r6unbiased
+	JZ        r6unbiasedpart
 	VMOVUPS.Z (DX), K1, Z6
 	VADDPS    Z6, Z0, Z0
 	VADDPS    Z6, Z1, Z1
@@ -2623,10 +3097,10 @@ r6fresh:
 	VADDPS    Z6, Z4, Z4
 	VADDPS    Z6, Z5, Z5
 
-r6unbiased:
+r6unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r6alone
+	JZ        r6alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z6
 	VADDPS    Z6, Z0, Z0
@@ -2646,9 +3120,9 @@ r6unbiased:
 	VMOVUPS.Z (DX), K1, Z6
 	VADDPS    Z6, Z5, Z5
 
-r6alone:
+r6alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r6unclipped
+	JZ           r6unclippedpart
 	VBROADCASTSS 96(AX), Z6
 	VBROADCASTSS 100(AX), Z7
 	VMAXPS       Z0, Z6, Z0
@@ -2664,7 +3138,7 @@ r6alone:
 	VMAXPS       Z5, Z6, Z5
 	VMINPS       Z5, Z7, Z5
 
-r6unclipped:
+r6unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -2828,9 +3302,8 @@ r7next:
 	DECQ         R8
 	JNZ          r7segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r7part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r7unscaled
@@ -2846,6 +3319,128 @@ r7next:
 r7unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r7fresh
+	VBROADCASTSS 108(AX), Z7
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z8
+	VFMADD231PS  Z8, Z7, Z6
+
+r7fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r7unbiased
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z0, Z0
+	VADDPS  Z7, Z1, Z1
+	VADDPS  Z7, Z2, Z2
+	VADDPS  Z7, Z3, Z3
+	VADDPS  Z7, Z4, Z4
+	VADDPS  Z7, Z5, Z5
+	VADDPS  Z7, Z6, Z6
+
+r7unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r7alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z7
+	VADDPS  Z7, Z6, Z6
+
+r7alone:
+	TESTL        $0x00000004, CX
+	JZ           r7unclipped
+	VBROADCASTSS 96(AX), Z7
+	VBROADCASTSS 100(AX), Z8
+	VMAXPS       Z0, Z7, Z0
+	VMINPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z7, Z1
+	VMINPS       Z1, Z8, Z1
+	VMAXPS       Z2, Z7, Z2
+	VMINPS       Z2, Z8, Z2
+	VMAXPS       Z3, Z7, Z3
+	VMINPS       Z3, Z8, Z3
+	VMAXPS       Z4, Z7, Z4
+	VMINPS       Z4, Z8, Z4
+	VMAXPS       Z5, Z7, Z5
+	VMINPS       Z5, Z8, Z5
+	VMAXPS       Z6, Z7, Z6
+	VMINPS       Z6, Z8, Z6
+
+r7unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VZEROUPPER
+	RET
+
+r7part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r7unscaledpart
+	VBROADCASTSS 104(AX), Z7
+	VMULPS       Z7, Z0, Z0
+	VMULPS       Z7, Z1, Z1
+	VMULPS       Z7, Z2, Z2
+	VMULPS       Z7, Z3, Z3
+	VMULPS       Z7, Z4, Z4
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z7, Z6, Z6
+
+r7unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r7freshpart
 	VBROADCASTSS 108(AX), Z7
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -2870,10 +3465,10 @@ r7unscaled:
 	VMOVUPS.Z    (DX), K1, Z8
 	VFMADD231PS  Z8, Z7, Z6
 
-r7fresh:
+r7freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r7unbiased
+	JZ        r7unbiasedpart
 	VMOVUPS.Z (DX), K1, Z7
 	VADDPS    Z7, Z0, Z0
 	VADDPS    Z7, Z1, Z1
@@ -2883,10 +3478,10 @@ r7fresh:
 	VADDPS    Z7, Z5, Z5
 	VADDPS    Z7, Z6, Z6
 
-r7unbiased:
+r7unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r7alone
+	JZ        r7alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z7
 	VADDPS    Z7, Z0, Z0
@@ -2909,9 +3504,9 @@ r7unbiased:
 	VMOVUPS.Z (DX), K1, Z7
 	VADDPS    Z7, Z6, Z6
 
-r7alone:
+r7alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r7unclipped
+	JZ           r7unclippedpart
 	VBROADCASTSS 96(AX), Z7
 	VBROADCASTSS 100(AX), Z8
 	VMAXPS       Z0, Z7, Z0
@@ -2929,7 +3524,7 @@ r7alone:
 	VMAXPS       Z6, Z7, Z6
 	VMINPS       Z6, Z8, Z6
 
-r7unclipped:
+r7unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -3108,9 +3703,8 @@ r8next:
 	DECQ         R8
 	JNZ          r8segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r8part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r8unscaled
@@ -3127,6 +3721,140 @@ r8next:
 r8unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r8fresh
+	VBROADCASTSS 108(AX), Z8
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z9
+	VFMADD231PS  Z9, Z8, Z7
+
+r8fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r8unbiased
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z6, Z6
+	VADDPS  Z8, Z7, Z7
+
+r8unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r8alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z7, Z7
+
+r8alone:
+	TESTL        $0x00000004, CX
+	JZ           r8unclipped
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+r8unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	VZEROUPPER
+	RET
+
+r8part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r8unscaledpart
+	VBROADCASTSS 104(AX), Z8
+	VMULPS       Z8, Z0, Z0
+	VMULPS       Z8, Z1, Z1
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z8, Z3, Z3
+	VMULPS       Z8, Z4, Z4
+	VMULPS       Z8, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z8, Z7, Z7
+
+r8unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r8freshpart
 	VBROADCASTSS 108(AX), Z8
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -3154,10 +3882,10 @@ r8unscaled:
 	VMOVUPS.Z    (DX), K1, Z9
 	VFMADD231PS  Z9, Z8, Z7
 
-r8fresh:
+r8freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r8unbiased
+	JZ        r8unbiasedpart
 	VMOVUPS.Z (DX), K1, Z8
 	VADDPS    Z8, Z0, Z0
 	VADDPS    Z8, Z1, Z1
@@ -3168,10 +3896,10 @@ r8fresh:
 	VADDPS    Z8, Z6, Z6
 	VADDPS    Z8, Z7, Z7
 
-r8unbiased:
+r8unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r8alone
+	JZ        r8alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z8
 	VADDPS    Z8, Z0, Z0
@@ -3197,9 +3925,9 @@ r8unbiased:
 	VMOVUPS.Z (DX), K1, Z8
 	VADDPS    Z8, Z7, Z7
 
-r8alone:
+r8alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r8unclipped
+	JZ           r8unclippedpart
 	VBROADCASTSS 96(AX), Z8
 	VBROADCASTSS 100(AX), Z9
 	VMAXPS       Z0, Z8, Z0
@@ -3219,7 +3947,7 @@ r8alone:
 	VMAXPS       Z7, Z8, Z7
 	VMINPS       Z7, Z9, Z7
 
-r8unclipped:
+r8unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -3413,9 +4141,8 @@ r9next:
 	DECQ         R8
 	JNZ          r9segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r9part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r9unscaled
@@ -3433,6 +4160,152 @@ r9next:
 r9unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r9fresh
+	VBROADCASTSS 108(AX), Z9
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z10
+	VFMADD231PS  Z10, Z9, Z8
+
+r9fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r9unbiased
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z0, Z0
+	VADDPS  Z9, Z1, Z1
+	VADDPS  Z9, Z2, Z2
+	VADDPS  Z9, Z3, Z3
+	VADDPS  Z9, Z4, Z4
+	VADDPS  Z9, Z5, Z5
+	VADDPS  Z9, Z6, Z6
+	VADDPS  Z9, Z7, Z7
+	VADDPS  Z9, Z8, Z8
+
+r9unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r9alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z9
+	VADDPS  Z9, Z8, Z8
+
+r9alone:
+	TESTL        $0x00000004, CX
+	JZ           r9unclipped
+	VBROADCASTSS 96(AX), Z9
+	VBROADCASTSS 100(AX), Z10
+	VMAXPS       Z0, Z9, Z0
+	VMINPS       Z0, Z10, Z0
+	VMAXPS       Z1, Z9, Z1
+	VMINPS       Z1, Z10, Z1
+	VMAXPS       Z2, Z9, Z2
+	VMINPS       Z2, Z10, Z2
+	VMAXPS       Z3, Z9, Z3
+	VMINPS       Z3, Z10, Z3
+	VMAXPS       Z4, Z9, Z4
+	VMINPS       Z4, Z10, Z4
+	VMAXPS       Z5, Z9, Z5
+	VMINPS       Z5, Z10, Z5
+	VMAXPS       Z6, Z9, Z6
+	VMINPS       Z6, Z10, Z6
+	VMAXPS       Z7, Z9, Z7
+	VMINPS       Z7, Z10, Z7
+	VMAXPS       Z8, Z9, Z8
+	VMINPS       Z8, Z10, Z8
+
+r9unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VZEROUPPER
+	RET
+
+r9part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r9unscaledpart
+	VBROADCASTSS 104(AX), Z9
+	VMULPS       Z9, Z0, Z0
+	VMULPS       Z9, Z1, Z1
+	VMULPS       Z9, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VMULPS       Z9, Z4, Z4
+	VMULPS       Z9, Z5, Z5
+	VMULPS       Z9, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z9, Z8, Z8
+
+r9unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r9freshpart
 	VBROADCASTSS 108(AX), Z9
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -3463,10 +4336,10 @@ r9unscaled:
 	VMOVUPS.Z    (DX), K1, Z10
 	VFMADD231PS  Z10, Z9, Z8
 
-r9fresh:
+r9freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r9unbiased
+	JZ        r9unbiasedpart
 	VMOVUPS.Z (DX), K1, Z9
 	VADDPS    Z9, Z0, Z0
 	VADDPS    Z9, Z1, Z1
@@ -3478,10 +4351,10 @@ r9fresh:
 	VADDPS    Z9, Z7, Z7
 	VADDPS    Z9, Z8, Z8
 
-r9unbiased:
+r9unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r9alone
+	JZ        r9alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z9
 	VADDPS    Z9, Z0, Z0
@@ -3510,9 +4383,9 @@ r9unbiased:
 	VMOVUPS.Z (DX), K1, Z9
 	VADDPS    Z9, Z8, Z8
 
-r9alone:
+r9alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r9unclipped
+	JZ           r9unclippedpart
 	VBROADCASTSS 96(AX), Z9
 	VBROADCASTSS 100(AX), Z10
 	VMAXPS       Z0, Z9, Z0
@@ -3534,7 +4407,7 @@ r9alone:
 	VMAXPS       Z8, Z9, Z8
 	VMINPS       Z8, Z10, Z8
 
-r9unclipped:
+r9unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -3743,9 +4616,8 @@ r10next:
 	DECQ         R8
 	JNZ          r10segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r10part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r10unscaled
@@ -3764,6 +4636,164 @@ r10next:
 r10unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r10fresh
+	VBROADCASTSS 108(AX), Z10
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z8
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z11
+	VFMADD231PS  Z11, Z10, Z9
+
+r10fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r10unbiased
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z0, Z0
+	VADDPS  Z10, Z1, Z1
+	VADDPS  Z10, Z2, Z2
+	VADDPS  Z10, Z3, Z3
+	VADDPS  Z10, Z4, Z4
+	VADDPS  Z10, Z5, Z5
+	VADDPS  Z10, Z6, Z6
+	VADDPS  Z10, Z7, Z7
+	VADDPS  Z10, Z8, Z8
+	VADDPS  Z10, Z9, Z9
+
+r10unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r10alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z8, Z8
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z9, Z9
+
+r10alone:
+	TESTL        $0x00000004, CX
+	JZ           r10unclipped
+	VBROADCASTSS 96(AX), Z10
+	VBROADCASTSS 100(AX), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+
+r10unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, (CX)
+	VZEROUPPER
+	RET
+
+r10part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r10unscaledpart
+	VBROADCASTSS 104(AX), Z10
+	VMULPS       Z10, Z0, Z0
+	VMULPS       Z10, Z1, Z1
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z10, Z9, Z9
+
+r10unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r10freshpart
 	VBROADCASTSS 108(AX), Z10
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -3797,10 +4827,10 @@ r10unscaled:
 	VMOVUPS.Z    (DX), K1, Z11
 	VFMADD231PS  Z11, Z10, Z9
 
-r10fresh:
+r10freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r10unbiased
+	JZ        r10unbiasedpart
 	VMOVUPS.Z (DX), K1, Z10
 	VADDPS    Z10, Z0, Z0
 	VADDPS    Z10, Z1, Z1
@@ -3813,10 +4843,10 @@ r10fresh:
 	VADDPS    Z10, Z8, Z8
 	VADDPS    Z10, Z9, Z9
 
-r10unbiased:
+r10unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r10alone
+	JZ        r10alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z10
 	VADDPS    Z10, Z0, Z0
@@ -3848,9 +4878,9 @@ r10unbiased:
 	VMOVUPS.Z (DX), K1, Z10
 	VADDPS    Z10, Z9, Z9
 
-r10alone:
+r10alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r10unclipped
+	JZ           r10unclippedpart
 	VBROADCASTSS 96(AX), Z10
 	VBROADCASTSS 100(AX), Z11
 	VMAXPS       Z0, Z10, Z0
@@ -3874,7 +4904,7 @@ r10alone:
 	VMAXPS       Z9, Z10, Z9
 	VMINPS       Z9, Z11, Z9
 
-r10unclipped:
+r10unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -4102,9 +5132,8 @@ r11next:
 	DECQ         R8
 	JNZ          r11segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r11part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r11unscaled
@@ -4124,6 +5153,176 @@ r11next:
 r11unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r11fresh
+	VBROADCASTSS 108(AX), Z11
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z8
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z12
+	VFMADD231PS  Z12, Z11, Z10
+
+r11fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r11unbiased
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z0, Z0
+	VADDPS  Z11, Z1, Z1
+	VADDPS  Z11, Z2, Z2
+	VADDPS  Z11, Z3, Z3
+	VADDPS  Z11, Z4, Z4
+	VADDPS  Z11, Z5, Z5
+	VADDPS  Z11, Z6, Z6
+	VADDPS  Z11, Z7, Z7
+	VADDPS  Z11, Z8, Z8
+	VADDPS  Z11, Z9, Z9
+	VADDPS  Z11, Z10, Z10
+
+r11unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r11alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z8, Z8
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z11
+	VADDPS  Z11, Z10, Z10
+
+r11alone:
+	TESTL        $0x00000004, CX
+	JZ           r11unclipped
+	VBROADCASTSS 96(AX), Z11
+	VBROADCASTSS 100(AX), Z12
+	VMAXPS       Z0, Z11, Z0
+	VMINPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z11, Z1
+	VMINPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z11, Z2
+	VMINPS       Z2, Z12, Z2
+	VMAXPS       Z3, Z11, Z3
+	VMINPS       Z3, Z12, Z3
+	VMAXPS       Z4, Z11, Z4
+	VMINPS       Z4, Z12, Z4
+	VMAXPS       Z5, Z11, Z5
+	VMINPS       Z5, Z12, Z5
+	VMAXPS       Z6, Z11, Z6
+	VMINPS       Z6, Z12, Z6
+	VMAXPS       Z7, Z11, Z7
+	VMINPS       Z7, Z12, Z7
+	VMAXPS       Z8, Z11, Z8
+	VMINPS       Z8, Z12, Z8
+	VMAXPS       Z9, Z11, Z9
+	VMINPS       Z9, Z12, Z9
+	VMAXPS       Z10, Z11, Z10
+	VMINPS       Z10, Z12, Z10
+
+r11unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VZEROUPPER
+	RET
+
+r11part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r11unscaledpart
+	VBROADCASTSS 104(AX), Z11
+	VMULPS       Z11, Z0, Z0
+	VMULPS       Z11, Z1, Z1
+	VMULPS       Z11, Z2, Z2
+	VMULPS       Z11, Z3, Z3
+	VMULPS       Z11, Z4, Z4
+	VMULPS       Z11, Z5, Z5
+	VMULPS       Z11, Z6, Z6
+	VMULPS       Z11, Z7, Z7
+	VMULPS       Z11, Z8, Z8
+	VMULPS       Z11, Z9, Z9
+	VMULPS       Z11, Z10, Z10
+
+r11unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r11freshpart
 	VBROADCASTSS 108(AX), Z11
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -4160,10 +5359,10 @@ r11unscaled:
 	VMOVUPS.Z    (DX), K1, Z12
 	VFMADD231PS  Z12, Z11, Z10
 
-r11fresh:
+r11freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r11unbiased
+	JZ        r11unbiasedpart
 	VMOVUPS.Z (DX), K1, Z11
 	VADDPS    Z11, Z0, Z0
 	VADDPS    Z11, Z1, Z1
@@ -4177,10 +5376,10 @@ r11fresh:
 	VADDPS    Z11, Z9, Z9
 	VADDPS    Z11, Z10, Z10
 
-r11unbiased:
+r11unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r11alone
+	JZ        r11alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z11
 	VADDPS    Z11, Z0, Z0
@@ -4215,9 +5414,9 @@ r11unbiased:
 	VMOVUPS.Z (DX), K1, Z11
 	VADDPS    Z11, Z10, Z10
 
-r11alone:
+r11alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r11unclipped
+	JZ           r11unclippedpart
 	VBROADCASTSS 96(AX), Z11
 	VBROADCASTSS 100(AX), Z12
 	VMAXPS       Z0, Z11, Z0
@@ -4243,7 +5442,7 @@ r11alone:
 	VMAXPS       Z10, Z11, Z10
 	VMINPS       Z10, Z12, Z10
 
-r11unclipped:
+r11unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -4486,9 +5685,8 @@ r12next:
 	DECQ         R8
 	JNZ          r12segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r12part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r12unscaled
@@ -4509,6 +5707,188 @@ r12next:
 r12unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r12fresh
+	VBROADCASTSS 108(AX), Z12
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z8
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z10
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z11
+
+r12fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r12unbiased
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z0, Z0
+	VADDPS  Z12, Z1, Z1
+	VADDPS  Z12, Z2, Z2
+	VADDPS  Z12, Z3, Z3
+	VADDPS  Z12, Z4, Z4
+	VADDPS  Z12, Z5, Z5
+	VADDPS  Z12, Z6, Z6
+	VADDPS  Z12, Z7, Z7
+	VADDPS  Z12, Z8, Z8
+	VADDPS  Z12, Z9, Z9
+	VADDPS  Z12, Z10, Z10
+	VADDPS  Z12, Z11, Z11
+
+r12unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r12alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z8, Z8
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z10, Z10
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z11, Z11
+
+r12alone:
+	TESTL        $0x00000004, CX
+	JZ           r12unclipped
+	VBROADCASTSS 96(AX), Z12
+	VBROADCASTSS 100(AX), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+
+r12unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, (CX)
+	VZEROUPPER
+	RET
+
+r12part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r12unscaledpart
+	VBROADCASTSS 104(AX), Z12
+	VMULPS       Z12, Z0, Z0
+	VMULPS       Z12, Z1, Z1
+	VMULPS       Z12, Z2, Z2
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z12, Z6, Z6
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z8, Z8
+	VMULPS       Z12, Z9, Z9
+	VMULPS       Z12, Z10, Z10
+	VMULPS       Z12, Z11, Z11
+
+r12unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r12freshpart
 	VBROADCASTSS 108(AX), Z12
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -4548,10 +5928,10 @@ r12unscaled:
 	VMOVUPS.Z    (DX), K1, Z13
 	VFMADD231PS  Z13, Z12, Z11
 
-r12fresh:
+r12freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r12unbiased
+	JZ        r12unbiasedpart
 	VMOVUPS.Z (DX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VADDPS    Z12, Z1, Z1
@@ -4566,10 +5946,10 @@ r12fresh:
 	VADDPS    Z12, Z10, Z10
 	VADDPS    Z12, Z11, Z11
 
-r12unbiased:
+r12unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r12alone
+	JZ        r12alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z12
 	VADDPS    Z12, Z0, Z0
@@ -4607,9 +5987,9 @@ r12unbiased:
 	VMOVUPS.Z (DX), K1, Z12
 	VADDPS    Z12, Z11, Z11
 
-r12alone:
+r12alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r12unclipped
+	JZ           r12unclippedpart
 	VBROADCASTSS 96(AX), Z12
 	VBROADCASTSS 100(AX), Z13
 	VMAXPS       Z0, Z12, Z0
@@ -4637,7 +6017,7 @@ r12alone:
 	VMAXPS       Z11, Z12, Z11
 	VMINPS       Z11, Z13, Z11
 
-r12unclipped:
+r12unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -4895,9 +6275,8 @@ r13next:
 	DECQ         R8
 	JNZ          r13segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r13part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r13unscaled
@@ -4919,6 +6298,200 @@ r13next:
 r13unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r13fresh
+	VBROADCASTSS 108(AX), Z13
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z8
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z10
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z14
+	VFMADD231PS  Z14, Z13, Z12
+
+r13fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r13unbiased
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z0, Z0
+	VADDPS  Z13, Z1, Z1
+	VADDPS  Z13, Z2, Z2
+	VADDPS  Z13, Z3, Z3
+	VADDPS  Z13, Z4, Z4
+	VADDPS  Z13, Z5, Z5
+	VADDPS  Z13, Z6, Z6
+	VADDPS  Z13, Z7, Z7
+	VADDPS  Z13, Z8, Z8
+	VADDPS  Z13, Z9, Z9
+	VADDPS  Z13, Z10, Z10
+	VADDPS  Z13, Z11, Z11
+	VADDPS  Z13, Z12, Z12
+
+r13unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r13alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z8, Z8
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z10, Z10
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z13
+	VADDPS  Z13, Z12, Z12
+
+r13alone:
+	TESTL        $0x00000004, CX
+	JZ           r13unclipped
+	VBROADCASTSS 96(AX), Z13
+	VBROADCASTSS 100(AX), Z14
+	VMAXPS       Z0, Z13, Z0
+	VMINPS       Z0, Z14, Z0
+	VMAXPS       Z1, Z13, Z1
+	VMINPS       Z1, Z14, Z1
+	VMAXPS       Z2, Z13, Z2
+	VMINPS       Z2, Z14, Z2
+	VMAXPS       Z3, Z13, Z3
+	VMINPS       Z3, Z14, Z3
+	VMAXPS       Z4, Z13, Z4
+	VMINPS       Z4, Z14, Z4
+	VMAXPS       Z5, Z13, Z5
+	VMINPS       Z5, Z14, Z5
+	VMAXPS       Z6, Z13, Z6
+	VMINPS       Z6, Z14, Z6
+	VMAXPS       Z7, Z13, Z7
+	VMINPS       Z7, Z14, Z7
+	VMAXPS       Z8, Z13, Z8
+	VMINPS       Z8, Z14, Z8
+	VMAXPS       Z9, Z13, Z9
+	VMINPS       Z9, Z14, Z9
+	VMAXPS       Z10, Z13, Z10
+	VMINPS       Z10, Z14, Z10
+	VMAXPS       Z11, Z13, Z11
+	VMINPS       Z11, Z14, Z11
+	VMAXPS       Z12, Z13, Z12
+	VMINPS       Z12, Z14, Z12
+
+r13unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VZEROUPPER
+	RET
+
+r13part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r13unscaledpart
+	VBROADCASTSS 104(AX), Z13
+	VMULPS       Z13, Z0, Z0
+	VMULPS       Z13, Z1, Z1
+	VMULPS       Z13, Z2, Z2
+	VMULPS       Z13, Z3, Z3
+	VMULPS       Z13, Z4, Z4
+	VMULPS       Z13, Z5, Z5
+	VMULPS       Z13, Z6, Z6
+	VMULPS       Z13, Z7, Z7
+	VMULPS       Z13, Z8, Z8
+	VMULPS       Z13, Z9, Z9
+	VMULPS       Z13, Z10, Z10
+	VMULPS       Z13, Z11, Z11
+	VMULPS       Z13, Z12, Z12
+
+r13unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r13freshpart
 	VBROADCASTSS 108(AX), Z13
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -4961,10 +6534,10 @@ r13unscaled:
 	VMOVUPS.Z    (DX), K1, Z14
 	VFMADD231PS  Z14, Z13, Z12
 
-r13fresh:
+r13freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r13unbiased
+	JZ        r13unbiasedpart
 	VMOVUPS.Z (DX), K1, Z13
 	VADDPS    Z13, Z0, Z0
 	VADDPS    Z13, Z1, Z1
@@ -4980,10 +6553,10 @@ r13fresh:
 	VADDPS    Z13, Z11, Z11
 	VADDPS    Z13, Z12, Z12
 
-r13unbiased:
+r13unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r13alone
+	JZ        r13alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z13
 	VADDPS    Z13, Z0, Z0
@@ -5024,9 +6597,9 @@ r13unbiased:
 	VMOVUPS.Z (DX), K1, Z13
 	VADDPS    Z13, Z12, Z12
 
-r13alone:
+r13alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r13unclipped
+	JZ           r13unclippedpart
 	VBROADCASTSS 96(AX), Z13
 	VBROADCASTSS 100(AX), Z14
 	VMAXPS       Z0, Z13, Z0
@@ -5056,7 +6629,7 @@ r13alone:
 	VMAXPS       Z12, Z13, Z12
 	VMINPS       Z12, Z14, Z12
 
-r13unclipped:
+r13unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -5329,9 +6902,8 @@ r14next:
 	DECQ         R8
 	JNZ          r14segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
+	CMPL         CX, $0x10
+	JNE          r14part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r14unscaled
@@ -5354,6 +6926,212 @@ r14next:
 r14unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r14fresh
+	VBROADCASTSS 108(AX), Z14
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z0
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z2
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z4
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z6
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z8
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z10
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z12
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z13
+
+r14fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r14unbiased
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z0, Z0
+	VADDPS  Z14, Z1, Z1
+	VADDPS  Z14, Z2, Z2
+	VADDPS  Z14, Z3, Z3
+	VADDPS  Z14, Z4, Z4
+	VADDPS  Z14, Z5, Z5
+	VADDPS  Z14, Z6, Z6
+	VADDPS  Z14, Z7, Z7
+	VADDPS  Z14, Z8, Z8
+	VADDPS  Z14, Z9, Z9
+	VADDPS  Z14, Z10, Z10
+	VADDPS  Z14, Z11, Z11
+	VADDPS  Z14, Z12, Z12
+	VADDPS  Z14, Z13, Z13
+
+r14unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r14alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z0, Z0
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z2, Z2
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z4, Z4
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z6, Z6
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z8, Z8
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z10, Z10
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z12, Z12
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z13, Z13
+
+r14alone:
+	TESTL        $0x00000004, CX
+	JZ           r14unclipped
+	VBROADCASTSS 96(AX), Z14
+	VBROADCASTSS 100(AX), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+
+r14unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z1, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z3, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z5, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z7, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z9, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z11, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	ADDQ    AX, CX
+	VMOVUPS Z13, (CX)
+	VZEROUPPER
+	RET
+
+r14part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r14unscaledpart
+	VBROADCASTSS 104(AX), Z14
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z14, Z1, Z1
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z14, Z3, Z3
+	VMULPS       Z14, Z4, Z4
+	VMULPS       Z14, Z5, Z5
+	VMULPS       Z14, Z6, Z6
+	VMULPS       Z14, Z7, Z7
+	VMULPS       Z14, Z8, Z8
+	VMULPS       Z14, Z9, Z9
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z14, Z11, Z11
+	VMULPS       Z14, Z12, Z12
+	VMULPS       Z14, Z13, Z13
+
+r14unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r14freshpart
 	VBROADCASTSS 108(AX), Z14
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -5399,10 +7177,10 @@ r14unscaled:
 	VMOVUPS.Z    (DX), K1, Z15
 	VFMADD231PS  Z15, Z14, Z13
 
-r14fresh:
+r14freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r14unbiased
+	JZ        r14unbiasedpart
 	VMOVUPS.Z (DX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VADDPS    Z14, Z1, Z1
@@ -5419,10 +7197,10 @@ r14fresh:
 	VADDPS    Z14, Z12, Z12
 	VADDPS    Z14, Z13, Z13
 
-r14unbiased:
+r14unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r14alone
+	JZ        r14alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z14
 	VADDPS    Z14, Z0, Z0
@@ -5466,9 +7244,9 @@ r14unbiased:
 	VMOVUPS.Z (DX), K1, Z14
 	VADDPS    Z14, Z13, Z13
 
-r14alone:
+r14alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r14unclipped
+	JZ           r14unclippedpart
 	VBROADCASTSS 96(AX), Z14
 	VBROADCASTSS 100(AX), Z15
 	VMAXPS       Z0, Z14, Z0
@@ -5500,7 +7278,7 @@ r14alone:
 	VMAXPS       Z13, Z14, Z13
 	VMINPS       Z13, Z15, Z13
 
-r14unclipped:
+r14unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -7993,11 +9771,8 @@ r1next:
 	DECQ         SI
 	JNZ          r1segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r1part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r1unscaled
@@ -8011,29 +9786,29 @@ r1unscaled:
 	VBROADCASTSS 108(AX), Z2
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z3
+	VMOVUPS      (DX), Z3
 	VFMADD231PS  Z3, Z2, Z0
-	VMOVUPS.Z    64(DX), K2, Z3
+	VMOVUPS      64(DX), Z3
 	VFMADD231PS  Z3, Z2, Z1
 
 r1fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r1unbiased
-	VMOVUPS.Z (DX), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z2
-	VADDPS    Z2, Z1, Z1
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r1unbiased
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS 64(DX), Z2
+	VADDPS  Z2, Z1, Z1
 
 r1unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r1alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z2
-	VADDPS    Z2, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z2
-	VADDPS    Z2, Z1, Z1
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r1alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z0, Z0
+	VMOVUPS 64(DX), Z2
+	VADDPS  Z2, Z1, Z1
 
 r1alone:
 	TESTL        $0x00000004, CX
@@ -8046,6 +9821,68 @@ r1alone:
 	VMINPS       Z1, Z3, Z1
 
 r1unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	VZEROUPPER
+	RET
+
+r1part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r1unscaledpart
+	VBROADCASTSS 104(AX), Z2
+	VMULPS       Z2, Z0, Z0
+	VMULPS       Z2, Z1, Z1
+
+r1unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r1freshpart
+	VBROADCASTSS 108(AX), Z2
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z3, Z2, Z0
+	VMOVUPS.Z    64(DX), K2, Z3
+	VFMADD231PS  Z3, Z2, Z1
+
+r1freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r1unbiasedpart
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z2
+	VADDPS    Z2, Z1, Z1
+
+r1unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r1alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z2
+	VADDPS    Z2, Z1, Z1
+
+r1alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r1unclippedpart
+	VBROADCASTSS 96(AX), Z2
+	VBROADCASTSS 100(AX), Z3
+	VMAXPS       Z0, Z2, Z0
+	VMINPS       Z0, Z3, Z0
+	VMAXPS       Z1, Z2, Z1
+	VMINPS       Z1, Z3, Z1
+
+r1unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -8150,11 +9987,8 @@ r2next:
 	DECQ         DI
 	JNZ          r2segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r2part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r2unscaled
@@ -8170,41 +10004,41 @@ r2unscaled:
 	VBROADCASTSS 108(AX), Z4
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z0
-	VMOVUPS.Z    64(DX), K2, Z5
+	VMOVUPS      64(DX), Z5
 	VFMADD231PS  Z5, Z4, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z5
+	VMOVUPS      (DX), Z5
 	VFMADD231PS  Z5, Z4, Z2
-	VMOVUPS.Z    64(DX), K2, Z5
+	VMOVUPS      64(DX), Z5
 	VFMADD231PS  Z5, Z4, Z3
 
 r2fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r2unbiased
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DX), K2, Z4
-	VADDPS    Z4, Z1, Z1
-	VADDPS    Z4, Z3, Z3
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r2unbiased
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z0, Z0
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 64(DX), Z4
+	VADDPS  Z4, Z1, Z1
+	VADDPS  Z4, Z3, Z3
 
 r2unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r2alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z4
-	VADDPS    Z4, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z4
-	VADDPS    Z4, Z2, Z2
-	VMOVUPS.Z 64(DX), K2, Z4
-	VADDPS    Z4, Z3, Z3
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r2alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(DX), Z4
+	VADDPS  Z4, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 64(DX), Z4
+	VADDPS  Z4, Z3, Z3
 
 r2alone:
 	TESTL        $0x00000004, CX
@@ -8221,6 +10055,89 @@ r2alone:
 	VMINPS       Z3, Z5, Z3
 
 r2unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	VZEROUPPER
+	RET
+
+r2part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r2unscaledpart
+	VBROADCASTSS 104(AX), Z4
+	VMULPS       Z4, Z0, Z0
+	VMULPS       Z4, Z1, Z1
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
+
+r2unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r2freshpart
+	VBROADCASTSS 108(AX), Z4
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS.Z    64(DX), K2, Z5
+	VFMADD231PS  Z5, Z4, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z5
+	VFMADD231PS  Z5, Z4, Z2
+	VMOVUPS.Z    64(DX), K2, Z5
+	VFMADD231PS  Z5, Z4, Z3
+
+r2freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r2unbiasedpart
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VADDPS    Z4, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z4
+	VADDPS    Z4, Z1, Z1
+	VADDPS    Z4, Z3, Z3
+
+r2unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r2alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z4
+	VADDPS    Z4, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z4
+	VADDPS    Z4, Z3, Z3
+
+r2alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r2unclippedpart
+	VBROADCASTSS 96(AX), Z4
+	VBROADCASTSS 100(AX), Z5
+	VMAXPS       Z0, Z4, Z0
+	VMINPS       Z0, Z5, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMINPS       Z1, Z5, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMINPS       Z2, Z5, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMINPS       Z3, Z5, Z3
+
+r2unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -8348,11 +10265,8 @@ r3next:
 	DECQ         DI
 	JNZ          r3segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r3part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r3unscaled
@@ -8370,53 +10284,53 @@ r3unscaled:
 	VBROADCASTSS 108(AX), Z6
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z7
+	VMOVUPS      (DX), Z7
 	VFMADD231PS  Z7, Z6, Z0
-	VMOVUPS.Z    64(DX), K2, Z7
+	VMOVUPS      64(DX), Z7
 	VFMADD231PS  Z7, Z6, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z7
+	VMOVUPS      (DX), Z7
 	VFMADD231PS  Z7, Z6, Z2
-	VMOVUPS.Z    64(DX), K2, Z7
+	VMOVUPS      64(DX), Z7
 	VFMADD231PS  Z7, Z6, Z3
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z7
+	VMOVUPS      (DX), Z7
 	VFMADD231PS  Z7, Z6, Z4
-	VMOVUPS.Z    64(DX), K2, Z7
+	VMOVUPS      64(DX), Z7
 	VFMADD231PS  Z7, Z6, Z5
 
 r3fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r3unbiased
-	VMOVUPS.Z (DX), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VADDPS    Z6, Z2, Z2
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DX), K2, Z6
-	VADDPS    Z6, Z1, Z1
-	VADDPS    Z6, Z3, Z3
-	VADDPS    Z6, Z5, Z5
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r3unbiased
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z0, Z0
+	VADDPS  Z6, Z2, Z2
+	VADDPS  Z6, Z4, Z4
+	VMOVUPS 64(DX), Z6
+	VADDPS  Z6, Z1, Z1
+	VADDPS  Z6, Z3, Z3
+	VADDPS  Z6, Z5, Z5
 
 r3unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r3alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z6
-	VADDPS    Z6, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z6
-	VADDPS    Z6, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VADDPS    Z6, Z2, Z2
-	VMOVUPS.Z 64(DX), K2, Z6
-	VADDPS    Z6, Z3, Z3
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z6
-	VADDPS    Z6, Z4, Z4
-	VMOVUPS.Z 64(DX), K2, Z6
-	VADDPS    Z6, Z5, Z5
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r3alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z0, Z0
+	VMOVUPS 64(DX), Z6
+	VADDPS  Z6, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z2, Z2
+	VMOVUPS 64(DX), Z6
+	VADDPS  Z6, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z6
+	VADDPS  Z6, Z4, Z4
+	VMOVUPS 64(DX), Z6
+	VADDPS  Z6, Z5, Z5
 
 r3alone:
 	TESTL        $0x00000004, CX
@@ -8437,6 +10351,110 @@ r3alone:
 	VMINPS       Z5, Z7, Z5
 
 r3unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	VZEROUPPER
+	RET
+
+r3part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r3unscaledpart
+	VBROADCASTSS 104(AX), Z6
+	VMULPS       Z6, Z0, Z0
+	VMULPS       Z6, Z1, Z1
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z6, Z3, Z3
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z6, Z5, Z5
+
+r3unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r3freshpart
+	VBROADCASTSS 108(AX), Z6
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z7
+	VFMADD231PS  Z7, Z6, Z0
+	VMOVUPS.Z    64(DX), K2, Z7
+	VFMADD231PS  Z7, Z6, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z7
+	VFMADD231PS  Z7, Z6, Z2
+	VMOVUPS.Z    64(DX), K2, Z7
+	VFMADD231PS  Z7, Z6, Z3
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z7
+	VFMADD231PS  Z7, Z6, Z4
+	VMOVUPS.Z    64(DX), K2, Z7
+	VFMADD231PS  Z7, Z6, Z5
+
+r3freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r3unbiasedpart
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z0, Z0
+	VADDPS    Z6, Z2, Z2
+	VADDPS    Z6, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z1, Z1
+	VADDPS    Z6, Z3, Z3
+	VADDPS    Z6, Z5, Z5
+
+r3unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r3alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z3, Z3
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z5, Z5
+
+r3alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r3unclippedpart
+	VBROADCASTSS 96(AX), Z6
+	VBROADCASTSS 100(AX), Z7
+	VMAXPS       Z0, Z6, Z0
+	VMINPS       Z0, Z7, Z0
+	VMAXPS       Z1, Z6, Z1
+	VMINPS       Z1, Z7, Z1
+	VMAXPS       Z2, Z6, Z2
+	VMINPS       Z2, Z7, Z2
+	VMAXPS       Z3, Z6, Z3
+	VMINPS       Z3, Z7, Z3
+	VMAXPS       Z4, Z6, Z4
+	VMINPS       Z4, Z7, Z4
+	VMAXPS       Z5, Z6, Z5
+	VMINPS       Z5, Z7, Z5
+
+r3unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -8587,11 +10605,8 @@ r4next:
 	DECQ         R8
 	JNZ          r4segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r4part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r4unscaled
@@ -8611,65 +10626,65 @@ r4unscaled:
 	VBROADCASTSS 108(AX), Z8
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z9
+	VMOVUPS      (DX), Z9
 	VFMADD231PS  Z9, Z8, Z0
-	VMOVUPS.Z    64(DX), K2, Z9
+	VMOVUPS      64(DX), Z9
 	VFMADD231PS  Z9, Z8, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z9
+	VMOVUPS      (DX), Z9
 	VFMADD231PS  Z9, Z8, Z2
-	VMOVUPS.Z    64(DX), K2, Z9
+	VMOVUPS      64(DX), Z9
 	VFMADD231PS  Z9, Z8, Z3
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z9
+	VMOVUPS      (DX), Z9
 	VFMADD231PS  Z9, Z8, Z4
-	VMOVUPS.Z    64(DX), K2, Z9
+	VMOVUPS      64(DX), Z9
 	VFMADD231PS  Z9, Z8, Z5
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z9
+	VMOVUPS      (DX), Z9
 	VFMADD231PS  Z9, Z8, Z6
-	VMOVUPS.Z    64(DX), K2, Z9
+	VMOVUPS      64(DX), Z9
 	VFMADD231PS  Z9, Z8, Z7
 
 r4fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r4unbiased
-	VMOVUPS.Z (DX), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VADDPS    Z8, Z2, Z2
-	VADDPS    Z8, Z4, Z4
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DX), K2, Z8
-	VADDPS    Z8, Z1, Z1
-	VADDPS    Z8, Z3, Z3
-	VADDPS    Z8, Z5, Z5
-	VADDPS    Z8, Z7, Z7
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r4unbiased
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z0, Z0
+	VADDPS  Z8, Z2, Z2
+	VADDPS  Z8, Z4, Z4
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 64(DX), Z8
+	VADDPS  Z8, Z1, Z1
+	VADDPS  Z8, Z3, Z3
+	VADDPS  Z8, Z5, Z5
+	VADDPS  Z8, Z7, Z7
 
 r4unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r4alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z8
-	VADDPS    Z8, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z8
-	VADDPS    Z8, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VADDPS    Z8, Z2, Z2
-	VMOVUPS.Z 64(DX), K2, Z8
-	VADDPS    Z8, Z3, Z3
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VADDPS    Z8, Z4, Z4
-	VMOVUPS.Z 64(DX), K2, Z8
-	VADDPS    Z8, Z5, Z5
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z8
-	VADDPS    Z8, Z6, Z6
-	VMOVUPS.Z 64(DX), K2, Z8
-	VADDPS    Z8, Z7, Z7
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r4alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z0, Z0
+	VMOVUPS 64(DX), Z8
+	VADDPS  Z8, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z2, Z2
+	VMOVUPS 64(DX), Z8
+	VADDPS  Z8, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z4, Z4
+	VMOVUPS 64(DX), Z8
+	VADDPS  Z8, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z8
+	VADDPS  Z8, Z6, Z6
+	VMOVUPS 64(DX), Z8
+	VADDPS  Z8, Z7, Z7
 
 r4alone:
 	TESTL        $0x00000004, CX
@@ -8694,6 +10709,131 @@ r4alone:
 	VMINPS       Z7, Z9, Z7
 
 r4unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	VZEROUPPER
+	RET
+
+r4part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r4unscaledpart
+	VBROADCASTSS 104(AX), Z8
+	VMULPS       Z8, Z0, Z0
+	VMULPS       Z8, Z1, Z1
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z8, Z3, Z3
+	VMULPS       Z8, Z4, Z4
+	VMULPS       Z8, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z8, Z7, Z7
+
+r4unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r4freshpart
+	VBROADCASTSS 108(AX), Z8
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z9
+	VFMADD231PS  Z9, Z8, Z0
+	VMOVUPS.Z    64(DX), K2, Z9
+	VFMADD231PS  Z9, Z8, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z9
+	VFMADD231PS  Z9, Z8, Z2
+	VMOVUPS.Z    64(DX), K2, Z9
+	VFMADD231PS  Z9, Z8, Z3
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z9
+	VFMADD231PS  Z9, Z8, Z4
+	VMOVUPS.Z    64(DX), K2, Z9
+	VFMADD231PS  Z9, Z8, Z5
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z9
+	VFMADD231PS  Z9, Z8, Z6
+	VMOVUPS.Z    64(DX), K2, Z9
+	VFMADD231PS  Z9, Z8, Z7
+
+r4freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r4unbiasedpart
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z0, Z0
+	VADDPS    Z8, Z2, Z2
+	VADDPS    Z8, Z4, Z4
+	VADDPS    Z8, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z1, Z1
+	VADDPS    Z8, Z3, Z3
+	VADDPS    Z8, Z5, Z5
+	VADDPS    Z8, Z7, Z7
+
+r4unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r4alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z3, Z3
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z5, Z5
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z7, Z7
+
+r4alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r4unclippedpart
+	VBROADCASTSS 96(AX), Z8
+	VBROADCASTSS 100(AX), Z9
+	VMAXPS       Z0, Z8, Z0
+	VMINPS       Z0, Z9, Z0
+	VMAXPS       Z1, Z8, Z1
+	VMINPS       Z1, Z9, Z1
+	VMAXPS       Z2, Z8, Z2
+	VMINPS       Z2, Z9, Z2
+	VMAXPS       Z3, Z8, Z3
+	VMINPS       Z3, Z9, Z3
+	VMAXPS       Z4, Z8, Z4
+	VMINPS       Z4, Z9, Z4
+	VMAXPS       Z5, Z8, Z5
+	VMINPS       Z5, Z9, Z5
+	VMAXPS       Z6, Z8, Z6
+	VMINPS       Z6, Z9, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMINPS       Z7, Z9, Z7
+
+r4unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -8867,11 +11007,8 @@ r5next:
 	DECQ         R8
 	JNZ          r5segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r5part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r5unscaled
@@ -8893,77 +11030,77 @@ r5unscaled:
 	VBROADCASTSS 108(AX), Z10
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
-	VMOVUPS.Z    (DX), K1, Z11
+	VMOVUPS      (DX), Z11
 	VFMADD231PS  Z11, Z10, Z0
-	VMOVUPS.Z    64(DX), K2, Z11
+	VMOVUPS      64(DX), Z11
 	VFMADD231PS  Z11, Z10, Z1
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z11
+	VMOVUPS      (DX), Z11
 	VFMADD231PS  Z11, Z10, Z2
-	VMOVUPS.Z    64(DX), K2, Z11
+	VMOVUPS      64(DX), Z11
 	VFMADD231PS  Z11, Z10, Z3
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z11
+	VMOVUPS      (DX), Z11
 	VFMADD231PS  Z11, Z10, Z4
-	VMOVUPS.Z    64(DX), K2, Z11
+	VMOVUPS      64(DX), Z11
 	VFMADD231PS  Z11, Z10, Z5
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z11
+	VMOVUPS      (DX), Z11
 	VFMADD231PS  Z11, Z10, Z6
-	VMOVUPS.Z    64(DX), K2, Z11
+	VMOVUPS      64(DX), Z11
 	VFMADD231PS  Z11, Z10, Z7
 	ADDQ         BX, DX
-	VMOVUPS.Z    (DX), K1, Z11
+	VMOVUPS      (DX), Z11
 	VFMADD231PS  Z11, Z10, Z8
-	VMOVUPS.Z    64(DX), K2, Z11
+	VMOVUPS      64(DX), Z11
 	VFMADD231PS  Z11, Z10, Z9
 
 r5fresh:
-	MOVQ      72(AX), DX
-	TESTQ     DX, DX
-	JZ        r5unbiased
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VADDPS    Z10, Z2, Z2
-	VADDPS    Z10, Z4, Z4
-	VADDPS    Z10, Z6, Z6
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z1, Z1
-	VADDPS    Z10, Z3, Z3
-	VADDPS    Z10, Z5, Z5
-	VADDPS    Z10, Z7, Z7
-	VADDPS    Z10, Z9, Z9
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r5unbiased
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z0, Z0
+	VADDPS  Z10, Z2, Z2
+	VADDPS  Z10, Z4, Z4
+	VADDPS  Z10, Z6, Z6
+	VADDPS  Z10, Z8, Z8
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z1, Z1
+	VADDPS  Z10, Z3, Z3
+	VADDPS  Z10, Z5, Z5
+	VADDPS  Z10, Z7, Z7
+	VADDPS  Z10, Z9, Z9
 
 r5unbiased:
-	MOVQ      80(AX), DX
-	TESTQ     DX, DX
-	JZ        r5alone
-	MOVQ      88(AX), BX
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z0, Z0
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z1, Z1
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z2, Z2
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z3, Z3
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z4, Z4
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z5, Z5
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z6, Z6
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z7, Z7
-	ADDQ      BX, DX
-	VMOVUPS.Z (DX), K1, Z10
-	VADDPS    Z10, Z8, Z8
-	VMOVUPS.Z 64(DX), K2, Z10
-	VADDPS    Z10, Z9, Z9
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r5alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z0, Z0
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z2, Z2
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z4, Z4
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z6, Z6
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z10
+	VADDPS  Z10, Z8, Z8
+	VMOVUPS 64(DX), Z10
+	VADDPS  Z10, Z9, Z9
 
 r5alone:
 	TESTL        $0x00000004, CX
@@ -8992,6 +11129,152 @@ r5alone:
 	VMINPS       Z9, Z11, Z9
 
 r5unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	VZEROUPPER
+	RET
+
+r5part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r5unscaledpart
+	VBROADCASTSS 104(AX), Z10
+	VMULPS       Z10, Z0, Z0
+	VMULPS       Z10, Z1, Z1
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z10, Z9, Z9
+
+r5unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r5freshpart
+	VBROADCASTSS 108(AX), Z10
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS.Z    (DX), K1, Z11
+	VFMADD231PS  Z11, Z10, Z0
+	VMOVUPS.Z    64(DX), K2, Z11
+	VFMADD231PS  Z11, Z10, Z1
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z11
+	VFMADD231PS  Z11, Z10, Z2
+	VMOVUPS.Z    64(DX), K2, Z11
+	VFMADD231PS  Z11, Z10, Z3
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z11
+	VFMADD231PS  Z11, Z10, Z4
+	VMOVUPS.Z    64(DX), K2, Z11
+	VFMADD231PS  Z11, Z10, Z5
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z11
+	VFMADD231PS  Z11, Z10, Z6
+	VMOVUPS.Z    64(DX), K2, Z11
+	VFMADD231PS  Z11, Z10, Z7
+	ADDQ         BX, DX
+	VMOVUPS.Z    (DX), K1, Z11
+	VFMADD231PS  Z11, Z10, Z8
+	VMOVUPS.Z    64(DX), K2, Z11
+	VFMADD231PS  Z11, Z10, Z9
+
+r5freshpart:
+	MOVQ      72(AX), DX
+	TESTQ     DX, DX
+	JZ        r5unbiasedpart
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z0, Z0
+	VADDPS    Z10, Z2, Z2
+	VADDPS    Z10, Z4, Z4
+	VADDPS    Z10, Z6, Z6
+	VADDPS    Z10, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z1, Z1
+	VADDPS    Z10, Z3, Z3
+	VADDPS    Z10, Z5, Z5
+	VADDPS    Z10, Z7, Z7
+	VADDPS    Z10, Z9, Z9
+
+r5unbiasedpart:
+	MOVQ      80(AX), DX
+	TESTQ     DX, DX
+	JZ        r5alonepart
+	MOVQ      88(AX), BX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z1, Z1
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z3, Z3
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z5, Z5
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z7, Z7
+	ADDQ      BX, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z9, Z9
+
+r5alonepart:
+	TESTL        $0x00000004, CX
+	JZ           r5unclippedpart
+	VBROADCASTSS 96(AX), Z10
+	VBROADCASTSS 100(AX), Z11
+	VMAXPS       Z0, Z10, Z0
+	VMINPS       Z0, Z11, Z0
+	VMAXPS       Z1, Z10, Z1
+	VMINPS       Z1, Z11, Z1
+	VMAXPS       Z2, Z10, Z2
+	VMINPS       Z2, Z11, Z2
+	VMAXPS       Z3, Z10, Z3
+	VMINPS       Z3, Z11, Z3
+	VMAXPS       Z4, Z10, Z4
+	VMINPS       Z4, Z11, Z4
+	VMAXPS       Z5, Z10, Z5
+	VMINPS       Z5, Z11, Z5
+	VMAXPS       Z6, Z10, Z6
+	VMINPS       Z6, Z11, Z6
+	VMAXPS       Z7, Z10, Z7
+	VMINPS       Z7, Z11, Z7
+	VMAXPS       Z8, Z10, Z8
+	VMINPS       Z8, Z11, Z8
+	VMAXPS       Z9, Z10, Z9
+	VMINPS       Z9, Z11, Z9
+
+r5unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -9192,11 +11475,8 @@ r6next:
 	DECQ         R8
 	JNZ          r6segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r6part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r6unscaled
@@ -9217,6 +11497,173 @@ r6next:
 r6unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r6fresh
+	VBROADCASTSS 108(AX), Z12
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z0
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z2
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z4
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z6
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z8
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z13
+	VFMADD231PS  Z13, Z12, Z10
+	VMOVUPS      64(DX), Z13
+	VFMADD231PS  Z13, Z12, Z11
+
+r6fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r6unbiased
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z0, Z0
+	VADDPS  Z12, Z2, Z2
+	VADDPS  Z12, Z4, Z4
+	VADDPS  Z12, Z6, Z6
+	VADDPS  Z12, Z8, Z8
+	VADDPS  Z12, Z10, Z10
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z1, Z1
+	VADDPS  Z12, Z3, Z3
+	VADDPS  Z12, Z5, Z5
+	VADDPS  Z12, Z7, Z7
+	VADDPS  Z12, Z9, Z9
+	VADDPS  Z12, Z11, Z11
+
+r6unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r6alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z0, Z0
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z2, Z2
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z4, Z4
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z6, Z6
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z8, Z8
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z12
+	VADDPS  Z12, Z10, Z10
+	VMOVUPS 64(DX), Z12
+	VADDPS  Z12, Z11, Z11
+
+r6alone:
+	TESTL        $0x00000004, CX
+	JZ           r6unclipped
+	VBROADCASTSS 96(AX), Z12
+	VBROADCASTSS 100(AX), Z13
+	VMAXPS       Z0, Z12, Z0
+	VMINPS       Z0, Z13, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMINPS       Z1, Z13, Z1
+	VMAXPS       Z2, Z12, Z2
+	VMINPS       Z2, Z13, Z2
+	VMAXPS       Z3, Z12, Z3
+	VMINPS       Z3, Z13, Z3
+	VMAXPS       Z4, Z12, Z4
+	VMINPS       Z4, Z13, Z4
+	VMAXPS       Z5, Z12, Z5
+	VMINPS       Z5, Z13, Z5
+	VMAXPS       Z6, Z12, Z6
+	VMINPS       Z6, Z13, Z6
+	VMAXPS       Z7, Z12, Z7
+	VMINPS       Z7, Z13, Z7
+	VMAXPS       Z8, Z12, Z8
+	VMINPS       Z8, Z13, Z8
+	VMAXPS       Z9, Z12, Z9
+	VMINPS       Z9, Z13, Z9
+	VMAXPS       Z10, Z12, Z10
+	VMINPS       Z10, Z13, Z10
+	VMAXPS       Z11, Z12, Z11
+	VMINPS       Z11, Z13, Z11
+
+r6unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	VZEROUPPER
+	RET
+
+r6part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r6unscaledpart
+	VBROADCASTSS 104(AX), Z12
+	VMULPS       Z12, Z0, Z0
+	VMULPS       Z12, Z1, Z1
+	VMULPS       Z12, Z2, Z2
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z12, Z6, Z6
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z8, Z8
+	VMULPS       Z12, Z9, Z9
+	VMULPS       Z12, Z10, Z10
+	VMULPS       Z12, Z11, Z11
+
+r6unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r6freshpart
 	VBROADCASTSS 108(AX), Z12
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -9250,10 +11697,10 @@ r6unscaled:
 	VMOVUPS.Z    64(DX), K2, Z13
 	VFMADD231PS  Z13, Z12, Z11
 
-r6fresh:
+r6freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r6unbiased
+	JZ        r6unbiasedpart
 	VMOVUPS.Z (DX), K1, Z12
 	VADDPS    Z12, Z0, Z0
 	VADDPS    Z12, Z2, Z2
@@ -9269,10 +11716,10 @@ r6fresh:
 	VADDPS    Z12, Z9, Z9
 	VADDPS    Z12, Z11, Z11
 
-r6unbiased:
+r6unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r6alone
+	JZ        r6alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z12
 	VADDPS    Z12, Z0, Z0
@@ -9304,9 +11751,9 @@ r6unbiased:
 	VMOVUPS.Z 64(DX), K2, Z12
 	VADDPS    Z12, Z11, Z11
 
-r6alone:
+r6alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r6unclipped
+	JZ           r6unclippedpart
 	VBROADCASTSS 96(AX), Z12
 	VBROADCASTSS 100(AX), Z13
 	VMAXPS       Z0, Z12, Z0
@@ -9334,7 +11781,7 @@ r6alone:
 	VMAXPS       Z11, Z12, Z11
 	VMINPS       Z11, Z13, Z11
 
-r6unclipped:
+r6unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -9558,11 +12005,8 @@ r7next:
 	DECQ         R8
 	JNZ          r7segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r7part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r7unscaled
@@ -9585,6 +12029,194 @@ r7next:
 r7unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r7fresh
+	VBROADCASTSS 108(AX), Z14
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z0
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z2
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z4
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z6
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z8
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z10
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z15
+	VFMADD231PS  Z15, Z14, Z12
+	VMOVUPS      64(DX), Z15
+	VFMADD231PS  Z15, Z14, Z13
+
+r7fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r7unbiased
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z0, Z0
+	VADDPS  Z14, Z2, Z2
+	VADDPS  Z14, Z4, Z4
+	VADDPS  Z14, Z6, Z6
+	VADDPS  Z14, Z8, Z8
+	VADDPS  Z14, Z10, Z10
+	VADDPS  Z14, Z12, Z12
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z1, Z1
+	VADDPS  Z14, Z3, Z3
+	VADDPS  Z14, Z5, Z5
+	VADDPS  Z14, Z7, Z7
+	VADDPS  Z14, Z9, Z9
+	VADDPS  Z14, Z11, Z11
+	VADDPS  Z14, Z13, Z13
+
+r7unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r7alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z0, Z0
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z2, Z2
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z4, Z4
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z6, Z6
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z8, Z8
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z10, Z10
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z14
+	VADDPS  Z14, Z12, Z12
+	VMOVUPS 64(DX), Z14
+	VADDPS  Z14, Z13, Z13
+
+r7alone:
+	TESTL        $0x00000004, CX
+	JZ           r7unclipped
+	VBROADCASTSS 96(AX), Z14
+	VBROADCASTSS 100(AX), Z15
+	VMAXPS       Z0, Z14, Z0
+	VMINPS       Z0, Z15, Z0
+	VMAXPS       Z1, Z14, Z1
+	VMINPS       Z1, Z15, Z1
+	VMAXPS       Z2, Z14, Z2
+	VMINPS       Z2, Z15, Z2
+	VMAXPS       Z3, Z14, Z3
+	VMINPS       Z3, Z15, Z3
+	VMAXPS       Z4, Z14, Z4
+	VMINPS       Z4, Z15, Z4
+	VMAXPS       Z5, Z14, Z5
+	VMINPS       Z5, Z15, Z5
+	VMAXPS       Z6, Z14, Z6
+	VMINPS       Z6, Z15, Z6
+	VMAXPS       Z7, Z14, Z7
+	VMINPS       Z7, Z15, Z7
+	VMAXPS       Z8, Z14, Z8
+	VMINPS       Z8, Z15, Z8
+	VMAXPS       Z9, Z14, Z9
+	VMINPS       Z9, Z15, Z9
+	VMAXPS       Z10, Z14, Z10
+	VMINPS       Z10, Z15, Z10
+	VMAXPS       Z11, Z14, Z11
+	VMINPS       Z11, Z15, Z11
+	VMAXPS       Z12, Z14, Z12
+	VMINPS       Z12, Z15, Z12
+	VMAXPS       Z13, Z14, Z13
+	VMINPS       Z13, Z15, Z13
+
+r7unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	VZEROUPPER
+	RET
+
+r7part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r7unscaledpart
+	VBROADCASTSS 104(AX), Z14
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z14, Z1, Z1
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z14, Z3, Z3
+	VMULPS       Z14, Z4, Z4
+	VMULPS       Z14, Z5, Z5
+	VMULPS       Z14, Z6, Z6
+	VMULPS       Z14, Z7, Z7
+	VMULPS       Z14, Z8, Z8
+	VMULPS       Z14, Z9, Z9
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z14, Z11, Z11
+	VMULPS       Z14, Z12, Z12
+	VMULPS       Z14, Z13, Z13
+
+r7unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r7freshpart
 	VBROADCASTSS 108(AX), Z14
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -9623,10 +12255,10 @@ r7unscaled:
 	VMOVUPS.Z    64(DX), K2, Z15
 	VFMADD231PS  Z15, Z14, Z13
 
-r7fresh:
+r7freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r7unbiased
+	JZ        r7unbiasedpart
 	VMOVUPS.Z (DX), K1, Z14
 	VADDPS    Z14, Z0, Z0
 	VADDPS    Z14, Z2, Z2
@@ -9644,10 +12276,10 @@ r7fresh:
 	VADDPS    Z14, Z11, Z11
 	VADDPS    Z14, Z13, Z13
 
-r7unbiased:
+r7unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r7alone
+	JZ        r7alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z14
 	VADDPS    Z14, Z0, Z0
@@ -9684,9 +12316,9 @@ r7unbiased:
 	VMOVUPS.Z 64(DX), K2, Z14
 	VADDPS    Z14, Z13, Z13
 
-r7alone:
+r7alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r7unclipped
+	JZ           r7unclippedpart
 	VBROADCASTSS 96(AX), Z14
 	VBROADCASTSS 100(AX), Z15
 	VMAXPS       Z0, Z14, Z0
@@ -9718,7 +12350,7 @@ r7alone:
 	VMAXPS       Z13, Z14, Z13
 	VMINPS       Z13, Z15, Z13
 
-r7unclipped:
+r7unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -9965,11 +12597,8 @@ r8next:
 	DECQ         R8
 	JNZ          r8segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r8part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r8unscaled
@@ -9994,6 +12623,215 @@ r8next:
 r8unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r8fresh
+	VBROADCASTSS 108(AX), Z16
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z0
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z2
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z4
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z6
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z8
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z10
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z12
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z17
+	VFMADD231PS  Z17, Z16, Z14
+	VMOVUPS      64(DX), Z17
+	VFMADD231PS  Z17, Z16, Z15
+
+r8fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r8unbiased
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z0, Z0
+	VADDPS  Z16, Z2, Z2
+	VADDPS  Z16, Z4, Z4
+	VADDPS  Z16, Z6, Z6
+	VADDPS  Z16, Z8, Z8
+	VADDPS  Z16, Z10, Z10
+	VADDPS  Z16, Z12, Z12
+	VADDPS  Z16, Z14, Z14
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z1, Z1
+	VADDPS  Z16, Z3, Z3
+	VADDPS  Z16, Z5, Z5
+	VADDPS  Z16, Z7, Z7
+	VADDPS  Z16, Z9, Z9
+	VADDPS  Z16, Z11, Z11
+	VADDPS  Z16, Z13, Z13
+	VADDPS  Z16, Z15, Z15
+
+r8unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r8alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z0, Z0
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z2, Z2
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z4, Z4
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z6, Z6
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z8, Z8
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z10, Z10
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z12, Z12
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z16
+	VADDPS  Z16, Z14, Z14
+	VMOVUPS 64(DX), Z16
+	VADDPS  Z16, Z15, Z15
+
+r8alone:
+	TESTL        $0x00000004, CX
+	JZ           r8unclipped
+	VBROADCASTSS 96(AX), Z16
+	VBROADCASTSS 100(AX), Z17
+	VMAXPS       Z0, Z16, Z0
+	VMINPS       Z0, Z17, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMINPS       Z1, Z17, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMINPS       Z2, Z17, Z2
+	VMAXPS       Z3, Z16, Z3
+	VMINPS       Z3, Z17, Z3
+	VMAXPS       Z4, Z16, Z4
+	VMINPS       Z4, Z17, Z4
+	VMAXPS       Z5, Z16, Z5
+	VMINPS       Z5, Z17, Z5
+	VMAXPS       Z6, Z16, Z6
+	VMINPS       Z6, Z17, Z6
+	VMAXPS       Z7, Z16, Z7
+	VMINPS       Z7, Z17, Z7
+	VMAXPS       Z8, Z16, Z8
+	VMINPS       Z8, Z17, Z8
+	VMAXPS       Z9, Z16, Z9
+	VMINPS       Z9, Z17, Z9
+	VMAXPS       Z10, Z16, Z10
+	VMINPS       Z10, Z17, Z10
+	VMAXPS       Z11, Z16, Z11
+	VMINPS       Z11, Z17, Z11
+	VMAXPS       Z12, Z16, Z12
+	VMINPS       Z12, Z17, Z12
+	VMAXPS       Z13, Z16, Z13
+	VMINPS       Z13, Z17, Z13
+	VMAXPS       Z14, Z16, Z14
+	VMINPS       Z14, Z17, Z14
+	VMAXPS       Z15, Z16, Z15
+	VMINPS       Z15, Z17, Z15
+
+r8unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	VZEROUPPER
+	RET
+
+r8part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r8unscaledpart
+	VBROADCASTSS 104(AX), Z16
+	VMULPS       Z16, Z0, Z0
+	VMULPS       Z16, Z1, Z1
+	VMULPS       Z16, Z2, Z2
+	VMULPS       Z16, Z3, Z3
+	VMULPS       Z16, Z4, Z4
+	VMULPS       Z16, Z5, Z5
+	VMULPS       Z16, Z6, Z6
+	VMULPS       Z16, Z7, Z7
+	VMULPS       Z16, Z8, Z8
+	VMULPS       Z16, Z9, Z9
+	VMULPS       Z16, Z10, Z10
+	VMULPS       Z16, Z11, Z11
+	VMULPS       Z16, Z12, Z12
+	VMULPS       Z16, Z13, Z13
+	VMULPS       Z16, Z14, Z14
+	VMULPS       Z16, Z15, Z15
+
+r8unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r8freshpart
 	VBROADCASTSS 108(AX), Z16
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -10037,10 +12875,10 @@ r8unscaled:
 	VMOVUPS.Z    64(DX), K2, Z17
 	VFMADD231PS  Z17, Z16, Z15
 
-r8fresh:
+r8freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r8unbiased
+	JZ        r8unbiasedpart
 	VMOVUPS.Z (DX), K1, Z16
 	VADDPS    Z16, Z0, Z0
 	VADDPS    Z16, Z2, Z2
@@ -10060,10 +12898,10 @@ r8fresh:
 	VADDPS    Z16, Z13, Z13
 	VADDPS    Z16, Z15, Z15
 
-r8unbiased:
+r8unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r8alone
+	JZ        r8alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z16
 	VADDPS    Z16, Z0, Z0
@@ -10105,9 +12943,9 @@ r8unbiased:
 	VMOVUPS.Z 64(DX), K2, Z16
 	VADDPS    Z16, Z15, Z15
 
-r8alone:
+r8alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r8unclipped
+	JZ           r8unclippedpart
 	VBROADCASTSS 96(AX), Z16
 	VBROADCASTSS 100(AX), Z17
 	VMAXPS       Z0, Z16, Z0
@@ -10143,7 +12981,7 @@ r8alone:
 	VMAXPS       Z15, Z16, Z15
 	VMINPS       Z15, Z17, Z15
 
-r8unclipped:
+r8unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -10413,11 +13251,8 @@ r9next:
 	DECQ         R8
 	JNZ          r9segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r9part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r9unscaled
@@ -10444,6 +13279,236 @@ r9next:
 r9unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r9fresh
+	VBROADCASTSS 108(AX), Z18
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z0
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z2
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z4
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z6
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z8
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z10
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z12
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z14
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z19
+	VFMADD231PS  Z19, Z18, Z16
+	VMOVUPS      64(DX), Z19
+	VFMADD231PS  Z19, Z18, Z17
+
+r9fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r9unbiased
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z0, Z0
+	VADDPS  Z18, Z2, Z2
+	VADDPS  Z18, Z4, Z4
+	VADDPS  Z18, Z6, Z6
+	VADDPS  Z18, Z8, Z8
+	VADDPS  Z18, Z10, Z10
+	VADDPS  Z18, Z12, Z12
+	VADDPS  Z18, Z14, Z14
+	VADDPS  Z18, Z16, Z16
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z1, Z1
+	VADDPS  Z18, Z3, Z3
+	VADDPS  Z18, Z5, Z5
+	VADDPS  Z18, Z7, Z7
+	VADDPS  Z18, Z9, Z9
+	VADDPS  Z18, Z11, Z11
+	VADDPS  Z18, Z13, Z13
+	VADDPS  Z18, Z15, Z15
+	VADDPS  Z18, Z17, Z17
+
+r9unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r9alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z0, Z0
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z2, Z2
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z4, Z4
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z6, Z6
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z8, Z8
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z10, Z10
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z12, Z12
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z14, Z14
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z18
+	VADDPS  Z18, Z16, Z16
+	VMOVUPS 64(DX), Z18
+	VADDPS  Z18, Z17, Z17
+
+r9alone:
+	TESTL        $0x00000004, CX
+	JZ           r9unclipped
+	VBROADCASTSS 96(AX), Z18
+	VBROADCASTSS 100(AX), Z19
+	VMAXPS       Z0, Z18, Z0
+	VMINPS       Z0, Z19, Z0
+	VMAXPS       Z1, Z18, Z1
+	VMINPS       Z1, Z19, Z1
+	VMAXPS       Z2, Z18, Z2
+	VMINPS       Z2, Z19, Z2
+	VMAXPS       Z3, Z18, Z3
+	VMINPS       Z3, Z19, Z3
+	VMAXPS       Z4, Z18, Z4
+	VMINPS       Z4, Z19, Z4
+	VMAXPS       Z5, Z18, Z5
+	VMINPS       Z5, Z19, Z5
+	VMAXPS       Z6, Z18, Z6
+	VMINPS       Z6, Z19, Z6
+	VMAXPS       Z7, Z18, Z7
+	VMINPS       Z7, Z19, Z7
+	VMAXPS       Z8, Z18, Z8
+	VMINPS       Z8, Z19, Z8
+	VMAXPS       Z9, Z18, Z9
+	VMINPS       Z9, Z19, Z9
+	VMAXPS       Z10, Z18, Z10
+	VMINPS       Z10, Z19, Z10
+	VMAXPS       Z11, Z18, Z11
+	VMINPS       Z11, Z19, Z11
+	VMAXPS       Z12, Z18, Z12
+	VMINPS       Z12, Z19, Z12
+	VMAXPS       Z13, Z18, Z13
+	VMINPS       Z13, Z19, Z13
+	VMAXPS       Z14, Z18, Z14
+	VMINPS       Z14, Z19, Z14
+	VMAXPS       Z15, Z18, Z15
+	VMINPS       Z15, Z19, Z15
+	VMAXPS       Z16, Z18, Z16
+	VMINPS       Z16, Z19, Z16
+	VMAXPS       Z17, Z18, Z17
+	VMINPS       Z17, Z19, Z17
+
+r9unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	VZEROUPPER
+	RET
+
+r9part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r9unscaledpart
+	VBROADCASTSS 104(AX), Z18
+	VMULPS       Z18, Z0, Z0
+	VMULPS       Z18, Z1, Z1
+	VMULPS       Z18, Z2, Z2
+	VMULPS       Z18, Z3, Z3
+	VMULPS       Z18, Z4, Z4
+	VMULPS       Z18, Z5, Z5
+	VMULPS       Z18, Z6, Z6
+	VMULPS       Z18, Z7, Z7
+	VMULPS       Z18, Z8, Z8
+	VMULPS       Z18, Z9, Z9
+	VMULPS       Z18, Z10, Z10
+	VMULPS       Z18, Z11, Z11
+	VMULPS       Z18, Z12, Z12
+	VMULPS       Z18, Z13, Z13
+	VMULPS       Z18, Z14, Z14
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z18, Z16, Z16
+	VMULPS       Z18, Z17, Z17
+
+r9unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r9freshpart
 	VBROADCASTSS 108(AX), Z18
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -10492,10 +13557,10 @@ r9unscaled:
 	VMOVUPS.Z    64(DX), K2, Z19
 	VFMADD231PS  Z19, Z18, Z17
 
-r9fresh:
+r9freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r9unbiased
+	JZ        r9unbiasedpart
 	VMOVUPS.Z (DX), K1, Z18
 	VADDPS    Z18, Z0, Z0
 	VADDPS    Z18, Z2, Z2
@@ -10517,10 +13582,10 @@ r9fresh:
 	VADDPS    Z18, Z15, Z15
 	VADDPS    Z18, Z17, Z17
 
-r9unbiased:
+r9unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r9alone
+	JZ        r9alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z18
 	VADDPS    Z18, Z0, Z0
@@ -10567,9 +13632,9 @@ r9unbiased:
 	VMOVUPS.Z 64(DX), K2, Z18
 	VADDPS    Z18, Z17, Z17
 
-r9alone:
+r9alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r9unclipped
+	JZ           r9unclippedpart
 	VBROADCASTSS 96(AX), Z18
 	VBROADCASTSS 100(AX), Z19
 	VMAXPS       Z0, Z18, Z0
@@ -10609,7 +13674,7 @@ r9alone:
 	VMAXPS       Z17, Z18, Z17
 	VMINPS       Z17, Z19, Z17
 
-r9unclipped:
+r9unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -10902,11 +13967,8 @@ r10next:
 	DECQ         R8
 	JNZ          r10segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r10part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r10unscaled
@@ -10935,6 +13997,257 @@ r10next:
 r10unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r10fresh
+	VBROADCASTSS 108(AX), Z20
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z0
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z2
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z4
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z6
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z8
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z10
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z12
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z14
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z16
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z17
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z21
+	VFMADD231PS  Z21, Z20, Z18
+	VMOVUPS      64(DX), Z21
+	VFMADD231PS  Z21, Z20, Z19
+
+r10fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r10unbiased
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z0, Z0
+	VADDPS  Z20, Z2, Z2
+	VADDPS  Z20, Z4, Z4
+	VADDPS  Z20, Z6, Z6
+	VADDPS  Z20, Z8, Z8
+	VADDPS  Z20, Z10, Z10
+	VADDPS  Z20, Z12, Z12
+	VADDPS  Z20, Z14, Z14
+	VADDPS  Z20, Z16, Z16
+	VADDPS  Z20, Z18, Z18
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z1, Z1
+	VADDPS  Z20, Z3, Z3
+	VADDPS  Z20, Z5, Z5
+	VADDPS  Z20, Z7, Z7
+	VADDPS  Z20, Z9, Z9
+	VADDPS  Z20, Z11, Z11
+	VADDPS  Z20, Z13, Z13
+	VADDPS  Z20, Z15, Z15
+	VADDPS  Z20, Z17, Z17
+	VADDPS  Z20, Z19, Z19
+
+r10unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r10alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z0, Z0
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z2, Z2
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z4, Z4
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z6, Z6
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z8, Z8
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z10, Z10
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z12, Z12
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z14, Z14
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z16, Z16
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z17, Z17
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z20
+	VADDPS  Z20, Z18, Z18
+	VMOVUPS 64(DX), Z20
+	VADDPS  Z20, Z19, Z19
+
+r10alone:
+	TESTL        $0x00000004, CX
+	JZ           r10unclipped
+	VBROADCASTSS 96(AX), Z20
+	VBROADCASTSS 100(AX), Z21
+	VMAXPS       Z0, Z20, Z0
+	VMINPS       Z0, Z21, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMINPS       Z1, Z21, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMINPS       Z2, Z21, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMINPS       Z3, Z21, Z3
+	VMAXPS       Z4, Z20, Z4
+	VMINPS       Z4, Z21, Z4
+	VMAXPS       Z5, Z20, Z5
+	VMINPS       Z5, Z21, Z5
+	VMAXPS       Z6, Z20, Z6
+	VMINPS       Z6, Z21, Z6
+	VMAXPS       Z7, Z20, Z7
+	VMINPS       Z7, Z21, Z7
+	VMAXPS       Z8, Z20, Z8
+	VMINPS       Z8, Z21, Z8
+	VMAXPS       Z9, Z20, Z9
+	VMINPS       Z9, Z21, Z9
+	VMAXPS       Z10, Z20, Z10
+	VMINPS       Z10, Z21, Z10
+	VMAXPS       Z11, Z20, Z11
+	VMINPS       Z11, Z21, Z11
+	VMAXPS       Z12, Z20, Z12
+	VMINPS       Z12, Z21, Z12
+	VMAXPS       Z13, Z20, Z13
+	VMINPS       Z13, Z21, Z13
+	VMAXPS       Z14, Z20, Z14
+	VMINPS       Z14, Z21, Z14
+	VMAXPS       Z15, Z20, Z15
+	VMINPS       Z15, Z21, Z15
+	VMAXPS       Z16, Z20, Z16
+	VMINPS       Z16, Z21, Z16
+	VMAXPS       Z17, Z20, Z17
+	VMINPS       Z17, Z21, Z17
+	VMAXPS       Z18, Z20, Z18
+	VMINPS       Z18, Z21, Z18
+	VMAXPS       Z19, Z20, Z19
+	VMINPS       Z19, Z21, Z19
+
+r10unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	VZEROUPPER
+	RET
+
+r10part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r10unscaledpart
+	VBROADCASTSS 104(AX), Z20
+	VMULPS       Z20, Z0, Z0
+	VMULPS       Z20, Z1, Z1
+	VMULPS       Z20, Z2, Z2
+	VMULPS       Z20, Z3, Z3
+	VMULPS       Z20, Z4, Z4
+	VMULPS       Z20, Z5, Z5
+	VMULPS       Z20, Z6, Z6
+	VMULPS       Z20, Z7, Z7
+	VMULPS       Z20, Z8, Z8
+	VMULPS       Z20, Z9, Z9
+	VMULPS       Z20, Z10, Z10
+	VMULPS       Z20, Z11, Z11
+	VMULPS       Z20, Z12, Z12
+	VMULPS       Z20, Z13, Z13
+	VMULPS       Z20, Z14, Z14
+	VMULPS       Z20, Z15, Z15
+	VMULPS       Z20, Z16, Z16
+	VMULPS       Z20, Z17, Z17
+	VMULPS       Z20, Z18, Z18
+	VMULPS       Z20, Z19, Z19
+
+r10unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r10freshpart
 	VBROADCASTSS 108(AX), Z20
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -10988,10 +14301,10 @@ r10unscaled:
 	VMOVUPS.Z    64(DX), K2, Z21
 	VFMADD231PS  Z21, Z20, Z19
 
-r10fresh:
+r10freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r10unbiased
+	JZ        r10unbiasedpart
 	VMOVUPS.Z (DX), K1, Z20
 	VADDPS    Z20, Z0, Z0
 	VADDPS    Z20, Z2, Z2
@@ -11015,10 +14328,10 @@ r10fresh:
 	VADDPS    Z20, Z17, Z17
 	VADDPS    Z20, Z19, Z19
 
-r10unbiased:
+r10unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r10alone
+	JZ        r10alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z20
 	VADDPS    Z20, Z0, Z0
@@ -11070,9 +14383,9 @@ r10unbiased:
 	VMOVUPS.Z 64(DX), K2, Z20
 	VADDPS    Z20, Z19, Z19
 
-r10alone:
+r10alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r10unclipped
+	JZ           r10unclippedpart
 	VBROADCASTSS 96(AX), Z20
 	VBROADCASTSS 100(AX), Z21
 	VMAXPS       Z0, Z20, Z0
@@ -11116,7 +14429,7 @@ r10alone:
 	VMAXPS       Z19, Z20, Z19
 	VMINPS       Z19, Z21, Z19
 
-r10unclipped:
+r10unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -11436,11 +14749,8 @@ r11next:
 	DECQ         R8
 	JNZ          r11segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r11part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r11unscaled
@@ -11471,6 +14781,278 @@ r11next:
 r11unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r11fresh
+	VBROADCASTSS 108(AX), Z22
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z0
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z2
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z4
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z6
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z8
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z10
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z12
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z14
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z16
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z17
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z18
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z19
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z23
+	VFMADD231PS  Z23, Z22, Z20
+	VMOVUPS      64(DX), Z23
+	VFMADD231PS  Z23, Z22, Z21
+
+r11fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r11unbiased
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z0, Z0
+	VADDPS  Z22, Z2, Z2
+	VADDPS  Z22, Z4, Z4
+	VADDPS  Z22, Z6, Z6
+	VADDPS  Z22, Z8, Z8
+	VADDPS  Z22, Z10, Z10
+	VADDPS  Z22, Z12, Z12
+	VADDPS  Z22, Z14, Z14
+	VADDPS  Z22, Z16, Z16
+	VADDPS  Z22, Z18, Z18
+	VADDPS  Z22, Z20, Z20
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z1, Z1
+	VADDPS  Z22, Z3, Z3
+	VADDPS  Z22, Z5, Z5
+	VADDPS  Z22, Z7, Z7
+	VADDPS  Z22, Z9, Z9
+	VADDPS  Z22, Z11, Z11
+	VADDPS  Z22, Z13, Z13
+	VADDPS  Z22, Z15, Z15
+	VADDPS  Z22, Z17, Z17
+	VADDPS  Z22, Z19, Z19
+	VADDPS  Z22, Z21, Z21
+
+r11unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r11alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z0, Z0
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z2, Z2
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z4, Z4
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z6, Z6
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z8, Z8
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z10, Z10
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z12, Z12
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z14, Z14
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z16, Z16
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z17, Z17
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z18, Z18
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z19, Z19
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z22
+	VADDPS  Z22, Z20, Z20
+	VMOVUPS 64(DX), Z22
+	VADDPS  Z22, Z21, Z21
+
+r11alone:
+	TESTL        $0x00000004, CX
+	JZ           r11unclipped
+	VBROADCASTSS 96(AX), Z22
+	VBROADCASTSS 100(AX), Z23
+	VMAXPS       Z0, Z22, Z0
+	VMINPS       Z0, Z23, Z0
+	VMAXPS       Z1, Z22, Z1
+	VMINPS       Z1, Z23, Z1
+	VMAXPS       Z2, Z22, Z2
+	VMINPS       Z2, Z23, Z2
+	VMAXPS       Z3, Z22, Z3
+	VMINPS       Z3, Z23, Z3
+	VMAXPS       Z4, Z22, Z4
+	VMINPS       Z4, Z23, Z4
+	VMAXPS       Z5, Z22, Z5
+	VMINPS       Z5, Z23, Z5
+	VMAXPS       Z6, Z22, Z6
+	VMINPS       Z6, Z23, Z6
+	VMAXPS       Z7, Z22, Z7
+	VMINPS       Z7, Z23, Z7
+	VMAXPS       Z8, Z22, Z8
+	VMINPS       Z8, Z23, Z8
+	VMAXPS       Z9, Z22, Z9
+	VMINPS       Z9, Z23, Z9
+	VMAXPS       Z10, Z22, Z10
+	VMINPS       Z10, Z23, Z10
+	VMAXPS       Z11, Z22, Z11
+	VMINPS       Z11, Z23, Z11
+	VMAXPS       Z12, Z22, Z12
+	VMINPS       Z12, Z23, Z12
+	VMAXPS       Z13, Z22, Z13
+	VMINPS       Z13, Z23, Z13
+	VMAXPS       Z14, Z22, Z14
+	VMINPS       Z14, Z23, Z14
+	VMAXPS       Z15, Z22, Z15
+	VMINPS       Z15, Z23, Z15
+	VMAXPS       Z16, Z22, Z16
+	VMINPS       Z16, Z23, Z16
+	VMAXPS       Z17, Z22, Z17
+	VMINPS       Z17, Z23, Z17
+	VMAXPS       Z18, Z22, Z18
+	VMINPS       Z18, Z23, Z18
+	VMAXPS       Z19, Z22, Z19
+	VMINPS       Z19, Z23, Z19
+	VMAXPS       Z20, Z22, Z20
+	VMINPS       Z20, Z23, Z20
+	VMAXPS       Z21, Z22, Z21
+	VMINPS       Z21, Z23, Z21
+
+r11unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, 64(CX)
+	VZEROUPPER
+	RET
+
+r11part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r11unscaledpart
+	VBROADCASTSS 104(AX), Z22
+	VMULPS       Z22, Z0, Z0
+	VMULPS       Z22, Z1, Z1
+	VMULPS       Z22, Z2, Z2
+	VMULPS       Z22, Z3, Z3
+	VMULPS       Z22, Z4, Z4
+	VMULPS       Z22, Z5, Z5
+	VMULPS       Z22, Z6, Z6
+	VMULPS       Z22, Z7, Z7
+	VMULPS       Z22, Z8, Z8
+	VMULPS       Z22, Z9, Z9
+	VMULPS       Z22, Z10, Z10
+	VMULPS       Z22, Z11, Z11
+	VMULPS       Z22, Z12, Z12
+	VMULPS       Z22, Z13, Z13
+	VMULPS       Z22, Z14, Z14
+	VMULPS       Z22, Z15, Z15
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z22, Z17, Z17
+	VMULPS       Z22, Z18, Z18
+	VMULPS       Z22, Z19, Z19
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z22, Z21, Z21
+
+r11unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r11freshpart
 	VBROADCASTSS 108(AX), Z22
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -11529,10 +15111,10 @@ r11unscaled:
 	VMOVUPS.Z    64(DX), K2, Z23
 	VFMADD231PS  Z23, Z22, Z21
 
-r11fresh:
+r11freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r11unbiased
+	JZ        r11unbiasedpart
 	VMOVUPS.Z (DX), K1, Z22
 	VADDPS    Z22, Z0, Z0
 	VADDPS    Z22, Z2, Z2
@@ -11558,10 +15140,10 @@ r11fresh:
 	VADDPS    Z22, Z19, Z19
 	VADDPS    Z22, Z21, Z21
 
-r11unbiased:
+r11unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r11alone
+	JZ        r11alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z22
 	VADDPS    Z22, Z0, Z0
@@ -11618,9 +15200,9 @@ r11unbiased:
 	VMOVUPS.Z 64(DX), K2, Z22
 	VADDPS    Z22, Z21, Z21
 
-r11alone:
+r11alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r11unclipped
+	JZ           r11unclippedpart
 	VBROADCASTSS 96(AX), Z22
 	VBROADCASTSS 100(AX), Z23
 	VMAXPS       Z0, Z22, Z0
@@ -11668,7 +15250,7 @@ r11alone:
 	VMAXPS       Z21, Z22, Z21
 	VMINPS       Z21, Z23, Z21
 
-r11unclipped:
+r11unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -12011,11 +15593,8 @@ r12next:
 	DECQ         R8
 	JNZ          r12segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r12part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r12unscaled
@@ -12048,6 +15627,299 @@ r12next:
 r12unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r12fresh
+	VBROADCASTSS 108(AX), Z24
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z0
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z2
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z4
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z6
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z8
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z10
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z12
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z14
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z16
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z17
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z18
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z19
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z20
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z21
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z25
+	VFMADD231PS  Z25, Z24, Z22
+	VMOVUPS      64(DX), Z25
+	VFMADD231PS  Z25, Z24, Z23
+
+r12fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r12unbiased
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z0, Z0
+	VADDPS  Z24, Z2, Z2
+	VADDPS  Z24, Z4, Z4
+	VADDPS  Z24, Z6, Z6
+	VADDPS  Z24, Z8, Z8
+	VADDPS  Z24, Z10, Z10
+	VADDPS  Z24, Z12, Z12
+	VADDPS  Z24, Z14, Z14
+	VADDPS  Z24, Z16, Z16
+	VADDPS  Z24, Z18, Z18
+	VADDPS  Z24, Z20, Z20
+	VADDPS  Z24, Z22, Z22
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z1, Z1
+	VADDPS  Z24, Z3, Z3
+	VADDPS  Z24, Z5, Z5
+	VADDPS  Z24, Z7, Z7
+	VADDPS  Z24, Z9, Z9
+	VADDPS  Z24, Z11, Z11
+	VADDPS  Z24, Z13, Z13
+	VADDPS  Z24, Z15, Z15
+	VADDPS  Z24, Z17, Z17
+	VADDPS  Z24, Z19, Z19
+	VADDPS  Z24, Z21, Z21
+	VADDPS  Z24, Z23, Z23
+
+r12unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r12alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z0, Z0
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z2, Z2
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z4, Z4
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z6, Z6
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z8, Z8
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z10, Z10
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z12, Z12
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z14, Z14
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z16, Z16
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z17, Z17
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z18, Z18
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z19, Z19
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z20, Z20
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z21, Z21
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z24
+	VADDPS  Z24, Z22, Z22
+	VMOVUPS 64(DX), Z24
+	VADDPS  Z24, Z23, Z23
+
+r12alone:
+	TESTL        $0x00000004, CX
+	JZ           r12unclipped
+	VBROADCASTSS 96(AX), Z24
+	VBROADCASTSS 100(AX), Z25
+	VMAXPS       Z0, Z24, Z0
+	VMINPS       Z0, Z25, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMINPS       Z1, Z25, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMINPS       Z2, Z25, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMINPS       Z3, Z25, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMINPS       Z4, Z25, Z4
+	VMAXPS       Z5, Z24, Z5
+	VMINPS       Z5, Z25, Z5
+	VMAXPS       Z6, Z24, Z6
+	VMINPS       Z6, Z25, Z6
+	VMAXPS       Z7, Z24, Z7
+	VMINPS       Z7, Z25, Z7
+	VMAXPS       Z8, Z24, Z8
+	VMINPS       Z8, Z25, Z8
+	VMAXPS       Z9, Z24, Z9
+	VMINPS       Z9, Z25, Z9
+	VMAXPS       Z10, Z24, Z10
+	VMINPS       Z10, Z25, Z10
+	VMAXPS       Z11, Z24, Z11
+	VMINPS       Z11, Z25, Z11
+	VMAXPS       Z12, Z24, Z12
+	VMINPS       Z12, Z25, Z12
+	VMAXPS       Z13, Z24, Z13
+	VMINPS       Z13, Z25, Z13
+	VMAXPS       Z14, Z24, Z14
+	VMINPS       Z14, Z25, Z14
+	VMAXPS       Z15, Z24, Z15
+	VMINPS       Z15, Z25, Z15
+	VMAXPS       Z16, Z24, Z16
+	VMINPS       Z16, Z25, Z16
+	VMAXPS       Z17, Z24, Z17
+	VMINPS       Z17, Z25, Z17
+	VMAXPS       Z18, Z24, Z18
+	VMINPS       Z18, Z25, Z18
+	VMAXPS       Z19, Z24, Z19
+	VMINPS       Z19, Z25, Z19
+	VMAXPS       Z20, Z24, Z20
+	VMINPS       Z20, Z25, Z20
+	VMAXPS       Z21, Z24, Z21
+	VMINPS       Z21, Z25, Z21
+	VMAXPS       Z22, Z24, Z22
+	VMINPS       Z22, Z25, Z22
+	VMAXPS       Z23, Z24, Z23
+	VMINPS       Z23, Z25, Z23
+
+r12unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, 64(CX)
+	VZEROUPPER
+	RET
+
+r12part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r12unscaledpart
+	VBROADCASTSS 104(AX), Z24
+	VMULPS       Z24, Z0, Z0
+	VMULPS       Z24, Z1, Z1
+	VMULPS       Z24, Z2, Z2
+	VMULPS       Z24, Z3, Z3
+	VMULPS       Z24, Z4, Z4
+	VMULPS       Z24, Z5, Z5
+	VMULPS       Z24, Z6, Z6
+	VMULPS       Z24, Z7, Z7
+	VMULPS       Z24, Z8, Z8
+	VMULPS       Z24, Z9, Z9
+	VMULPS       Z24, Z10, Z10
+	VMULPS       Z24, Z11, Z11
+	VMULPS       Z24, Z12, Z12
+	VMULPS       Z24, Z13, Z13
+	VMULPS       Z24, Z14, Z14
+	VMULPS       Z24, Z15, Z15
+	VMULPS       Z24, Z16, Z16
+	VMULPS       Z24, Z17, Z17
+	VMULPS       Z24, Z18, Z18
+	VMULPS       Z24, Z19, Z19
+	VMULPS       Z24, Z20, Z20
+	VMULPS       Z24, Z21, Z21
+	VMULPS       Z24, Z22, Z22
+	VMULPS       Z24, Z23, Z23
+
+r12unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r12freshpart
 	VBROADCASTSS 108(AX), Z24
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -12111,10 +15983,10 @@ r12unscaled:
 	VMOVUPS.Z    64(DX), K2, Z25
 	VFMADD231PS  Z25, Z24, Z23
 
-r12fresh:
+r12freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r12unbiased
+	JZ        r12unbiasedpart
 	VMOVUPS.Z (DX), K1, Z24
 	VADDPS    Z24, Z0, Z0
 	VADDPS    Z24, Z2, Z2
@@ -12142,10 +16014,10 @@ r12fresh:
 	VADDPS    Z24, Z21, Z21
 	VADDPS    Z24, Z23, Z23
 
-r12unbiased:
+r12unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r12alone
+	JZ        r12alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z24
 	VADDPS    Z24, Z0, Z0
@@ -12207,9 +16079,9 @@ r12unbiased:
 	VMOVUPS.Z 64(DX), K2, Z24
 	VADDPS    Z24, Z23, Z23
 
-r12alone:
+r12alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r12unclipped
+	JZ           r12unclippedpart
 	VBROADCASTSS 96(AX), Z24
 	VBROADCASTSS 100(AX), Z25
 	VMAXPS       Z0, Z24, Z0
@@ -12261,7 +16133,7 @@ r12alone:
 	VMAXPS       Z23, Z24, Z23
 	VMINPS       Z23, Z25, Z23
 
-r12unclipped:
+r12unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -12627,11 +16499,8 @@ r13next:
 	DECQ         R8
 	JNZ          r13segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r13part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r13unscaled
@@ -12666,6 +16535,320 @@ r13next:
 r13unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r13fresh
+	VBROADCASTSS 108(AX), Z26
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z0
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z2
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z4
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z6
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z8
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z10
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z12
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z14
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z16
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z17
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z18
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z19
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z20
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z21
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z22
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z23
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z27
+	VFMADD231PS  Z27, Z26, Z24
+	VMOVUPS      64(DX), Z27
+	VFMADD231PS  Z27, Z26, Z25
+
+r13fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r13unbiased
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z0, Z0
+	VADDPS  Z26, Z2, Z2
+	VADDPS  Z26, Z4, Z4
+	VADDPS  Z26, Z6, Z6
+	VADDPS  Z26, Z8, Z8
+	VADDPS  Z26, Z10, Z10
+	VADDPS  Z26, Z12, Z12
+	VADDPS  Z26, Z14, Z14
+	VADDPS  Z26, Z16, Z16
+	VADDPS  Z26, Z18, Z18
+	VADDPS  Z26, Z20, Z20
+	VADDPS  Z26, Z22, Z22
+	VADDPS  Z26, Z24, Z24
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z1, Z1
+	VADDPS  Z26, Z3, Z3
+	VADDPS  Z26, Z5, Z5
+	VADDPS  Z26, Z7, Z7
+	VADDPS  Z26, Z9, Z9
+	VADDPS  Z26, Z11, Z11
+	VADDPS  Z26, Z13, Z13
+	VADDPS  Z26, Z15, Z15
+	VADDPS  Z26, Z17, Z17
+	VADDPS  Z26, Z19, Z19
+	VADDPS  Z26, Z21, Z21
+	VADDPS  Z26, Z23, Z23
+	VADDPS  Z26, Z25, Z25
+
+r13unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r13alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z0, Z0
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z2, Z2
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z4, Z4
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z6, Z6
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z8, Z8
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z10, Z10
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z12, Z12
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z14, Z14
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z16, Z16
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z17, Z17
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z18, Z18
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z19, Z19
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z20, Z20
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z21, Z21
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z22, Z22
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z23, Z23
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z26
+	VADDPS  Z26, Z24, Z24
+	VMOVUPS 64(DX), Z26
+	VADDPS  Z26, Z25, Z25
+
+r13alone:
+	TESTL        $0x00000004, CX
+	JZ           r13unclipped
+	VBROADCASTSS 96(AX), Z26
+	VBROADCASTSS 100(AX), Z27
+	VMAXPS       Z0, Z26, Z0
+	VMINPS       Z0, Z27, Z0
+	VMAXPS       Z1, Z26, Z1
+	VMINPS       Z1, Z27, Z1
+	VMAXPS       Z2, Z26, Z2
+	VMINPS       Z2, Z27, Z2
+	VMAXPS       Z3, Z26, Z3
+	VMINPS       Z3, Z27, Z3
+	VMAXPS       Z4, Z26, Z4
+	VMINPS       Z4, Z27, Z4
+	VMAXPS       Z5, Z26, Z5
+	VMINPS       Z5, Z27, Z5
+	VMAXPS       Z6, Z26, Z6
+	VMINPS       Z6, Z27, Z6
+	VMAXPS       Z7, Z26, Z7
+	VMINPS       Z7, Z27, Z7
+	VMAXPS       Z8, Z26, Z8
+	VMINPS       Z8, Z27, Z8
+	VMAXPS       Z9, Z26, Z9
+	VMINPS       Z9, Z27, Z9
+	VMAXPS       Z10, Z26, Z10
+	VMINPS       Z10, Z27, Z10
+	VMAXPS       Z11, Z26, Z11
+	VMINPS       Z11, Z27, Z11
+	VMAXPS       Z12, Z26, Z12
+	VMINPS       Z12, Z27, Z12
+	VMAXPS       Z13, Z26, Z13
+	VMINPS       Z13, Z27, Z13
+	VMAXPS       Z14, Z26, Z14
+	VMINPS       Z14, Z27, Z14
+	VMAXPS       Z15, Z26, Z15
+	VMINPS       Z15, Z27, Z15
+	VMAXPS       Z16, Z26, Z16
+	VMINPS       Z16, Z27, Z16
+	VMAXPS       Z17, Z26, Z17
+	VMINPS       Z17, Z27, Z17
+	VMAXPS       Z18, Z26, Z18
+	VMINPS       Z18, Z27, Z18
+	VMAXPS       Z19, Z26, Z19
+	VMINPS       Z19, Z27, Z19
+	VMAXPS       Z20, Z26, Z20
+	VMINPS       Z20, Z27, Z20
+	VMAXPS       Z21, Z26, Z21
+	VMINPS       Z21, Z27, Z21
+	VMAXPS       Z22, Z26, Z22
+	VMINPS       Z22, Z27, Z22
+	VMAXPS       Z23, Z26, Z23
+	VMINPS       Z23, Z27, Z23
+	VMAXPS       Z24, Z26, Z24
+	VMINPS       Z24, Z27, Z24
+	VMAXPS       Z25, Z26, Z25
+	VMINPS       Z25, Z27, Z25
+
+r13unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z24, (CX)
+	VMOVUPS Z25, 64(CX)
+	VZEROUPPER
+	RET
+
+r13part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r13unscaledpart
+	VBROADCASTSS 104(AX), Z26
+	VMULPS       Z26, Z0, Z0
+	VMULPS       Z26, Z1, Z1
+	VMULPS       Z26, Z2, Z2
+	VMULPS       Z26, Z3, Z3
+	VMULPS       Z26, Z4, Z4
+	VMULPS       Z26, Z5, Z5
+	VMULPS       Z26, Z6, Z6
+	VMULPS       Z26, Z7, Z7
+	VMULPS       Z26, Z8, Z8
+	VMULPS       Z26, Z9, Z9
+	VMULPS       Z26, Z10, Z10
+	VMULPS       Z26, Z11, Z11
+	VMULPS       Z26, Z12, Z12
+	VMULPS       Z26, Z13, Z13
+	VMULPS       Z26, Z14, Z14
+	VMULPS       Z26, Z15, Z15
+	VMULPS       Z26, Z16, Z16
+	VMULPS       Z26, Z17, Z17
+	VMULPS       Z26, Z18, Z18
+	VMULPS       Z26, Z19, Z19
+	VMULPS       Z26, Z20, Z20
+	VMULPS       Z26, Z21, Z21
+	VMULPS       Z26, Z22, Z22
+	VMULPS       Z26, Z23, Z23
+	VMULPS       Z26, Z24, Z24
+	VMULPS       Z26, Z25, Z25
+
+r13unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r13freshpart
 	VBROADCASTSS 108(AX), Z26
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -12734,10 +16917,10 @@ r13unscaled:
 	VMOVUPS.Z    64(DX), K2, Z27
 	VFMADD231PS  Z27, Z26, Z25
 
-r13fresh:
+r13freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r13unbiased
+	JZ        r13unbiasedpart
 	VMOVUPS.Z (DX), K1, Z26
 	VADDPS    Z26, Z0, Z0
 	VADDPS    Z26, Z2, Z2
@@ -12767,10 +16950,10 @@ r13fresh:
 	VADDPS    Z26, Z23, Z23
 	VADDPS    Z26, Z25, Z25
 
-r13unbiased:
+r13unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r13alone
+	JZ        r13alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z26
 	VADDPS    Z26, Z0, Z0
@@ -12837,9 +17020,9 @@ r13unbiased:
 	VMOVUPS.Z 64(DX), K2, Z26
 	VADDPS    Z26, Z25, Z25
 
-r13alone:
+r13alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r13unclipped
+	JZ           r13unclippedpart
 	VBROADCASTSS 96(AX), Z26
 	VBROADCASTSS 100(AX), Z27
 	VMAXPS       Z0, Z26, Z0
@@ -12895,7 +17078,7 @@ r13alone:
 	VMAXPS       Z25, Z26, Z25
 	VMINPS       Z25, Z27, Z25
 
-r13unclipped:
+r13unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)
@@ -13284,11 +17467,8 @@ r14next:
 	DECQ         R8
 	JNZ          r14segment
 	MOVL         116(AX), CX
-	MOVQ         $-1, DX
-	BZHIQ        CX, DX, CX
-	KMOVW        CX, K1
-	SHRQ         $0x10, CX
-	KMOVW        CX, K2
+	CMPL         CX, $0x20
+	JNE          r14part
 	MOVL         112(AX), CX
 	TESTL        $0x00000001, CX
 	JZ           r14unscaled
@@ -13325,6 +17505,341 @@ r14next:
 r14unscaled:
 	TESTL        $0x00000002, CX
 	JZ           r14fresh
+	VBROADCASTSS 108(AX), Z28
+	MOVQ         56(AX), DX
+	MOVQ         64(AX), BX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z0
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z1
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z2
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z3
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z4
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z5
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z6
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z7
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z8
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z9
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z10
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z11
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z12
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z13
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z14
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z15
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z16
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z17
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z18
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z19
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z20
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z21
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z22
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z23
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z24
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z25
+	ADDQ         BX, DX
+	VMOVUPS      (DX), Z29
+	VFMADD231PS  Z29, Z28, Z26
+	VMOVUPS      64(DX), Z29
+	VFMADD231PS  Z29, Z28, Z27
+
+r14fresh:
+	MOVQ    72(AX), DX
+	TESTQ   DX, DX
+	JZ      r14unbiased
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z0, Z0
+	VADDPS  Z28, Z2, Z2
+	VADDPS  Z28, Z4, Z4
+	VADDPS  Z28, Z6, Z6
+	VADDPS  Z28, Z8, Z8
+	VADDPS  Z28, Z10, Z10
+	VADDPS  Z28, Z12, Z12
+	VADDPS  Z28, Z14, Z14
+	VADDPS  Z28, Z16, Z16
+	VADDPS  Z28, Z18, Z18
+	VADDPS  Z28, Z20, Z20
+	VADDPS  Z28, Z22, Z22
+	VADDPS  Z28, Z24, Z24
+	VADDPS  Z28, Z26, Z26
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z1, Z1
+	VADDPS  Z28, Z3, Z3
+	VADDPS  Z28, Z5, Z5
+	VADDPS  Z28, Z7, Z7
+	VADDPS  Z28, Z9, Z9
+	VADDPS  Z28, Z11, Z11
+	VADDPS  Z28, Z13, Z13
+	VADDPS  Z28, Z15, Z15
+	VADDPS  Z28, Z17, Z17
+	VADDPS  Z28, Z19, Z19
+	VADDPS  Z28, Z21, Z21
+	VADDPS  Z28, Z23, Z23
+	VADDPS  Z28, Z25, Z25
+	VADDPS  Z28, Z27, Z27
+
+r14unbiased:
+	MOVQ    80(AX), DX
+	TESTQ   DX, DX
+	JZ      r14alone
+	MOVQ    88(AX), BX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z0, Z0
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z1, Z1
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z2, Z2
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z3, Z3
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z4, Z4
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z5, Z5
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z6, Z6
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z7, Z7
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z8, Z8
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z9, Z9
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z10, Z10
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z11, Z11
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z12, Z12
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z13, Z13
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z14, Z14
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z15, Z15
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z16, Z16
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z17, Z17
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z18, Z18
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z19, Z19
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z20, Z20
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z21, Z21
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z22, Z22
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z23, Z23
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z24, Z24
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z25, Z25
+	ADDQ    BX, DX
+	VMOVUPS (DX), Z28
+	VADDPS  Z28, Z26, Z26
+	VMOVUPS 64(DX), Z28
+	VADDPS  Z28, Z27, Z27
+
+r14alone:
+	TESTL        $0x00000004, CX
+	JZ           r14unclipped
+	VBROADCASTSS 96(AX), Z28
+	VBROADCASTSS 100(AX), Z29
+	VMAXPS       Z0, Z28, Z0
+	VMINPS       Z0, Z29, Z0
+	VMAXPS       Z1, Z28, Z1
+	VMINPS       Z1, Z29, Z1
+	VMAXPS       Z2, Z28, Z2
+	VMINPS       Z2, Z29, Z2
+	VMAXPS       Z3, Z28, Z3
+	VMINPS       Z3, Z29, Z3
+	VMAXPS       Z4, Z28, Z4
+	VMINPS       Z4, Z29, Z4
+	VMAXPS       Z5, Z28, Z5
+	VMINPS       Z5, Z29, Z5
+	VMAXPS       Z6, Z28, Z6
+	VMINPS       Z6, Z29, Z6
+	VMAXPS       Z7, Z28, Z7
+	VMINPS       Z7, Z29, Z7
+	VMAXPS       Z8, Z28, Z8
+	VMINPS       Z8, Z29, Z8
+	VMAXPS       Z9, Z28, Z9
+	VMINPS       Z9, Z29, Z9
+	VMAXPS       Z10, Z28, Z10
+	VMINPS       Z10, Z29, Z10
+	VMAXPS       Z11, Z28, Z11
+	VMINPS       Z11, Z29, Z11
+	VMAXPS       Z12, Z28, Z12
+	VMINPS       Z12, Z29, Z12
+	VMAXPS       Z13, Z28, Z13
+	VMINPS       Z13, Z29, Z13
+	VMAXPS       Z14, Z28, Z14
+	VMINPS       Z14, Z29, Z14
+	VMAXPS       Z15, Z28, Z15
+	VMINPS       Z15, Z29, Z15
+	VMAXPS       Z16, Z28, Z16
+	VMINPS       Z16, Z29, Z16
+	VMAXPS       Z17, Z28, Z17
+	VMINPS       Z17, Z29, Z17
+	VMAXPS       Z18, Z28, Z18
+	VMINPS       Z18, Z29, Z18
+	VMAXPS       Z19, Z28, Z19
+	VMINPS       Z19, Z29, Z19
+	VMAXPS       Z20, Z28, Z20
+	VMINPS       Z20, Z29, Z20
+	VMAXPS       Z21, Z28, Z21
+	VMINPS       Z21, Z29, Z21
+	VMAXPS       Z22, Z28, Z22
+	VMINPS       Z22, Z29, Z22
+	VMAXPS       Z23, Z28, Z23
+	VMINPS       Z23, Z29, Z23
+	VMAXPS       Z24, Z28, Z24
+	VMINPS       Z24, Z29, Z24
+	VMAXPS       Z25, Z28, Z25
+	VMINPS       Z25, Z29, Z25
+	VMAXPS       Z26, Z28, Z26
+	VMINPS       Z26, Z29, Z26
+	VMAXPS       Z27, Z28, Z27
+	VMINPS       Z27, Z29, Z27
+
+r14unclipped:
+	MOVQ    56(AX), CX
+	MOVQ    64(AX), AX
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z24, (CX)
+	VMOVUPS Z25, 64(CX)
+	ADDQ    AX, CX
+	VMOVUPS Z26, (CX)
+	VMOVUPS Z27, 64(CX)
+	VZEROUPPER
+	RET
+
+r14part:
+	MOVL         116(AX), CX
+	MOVQ         $-1, DX
+	BZHIQ        CX, DX, CX
+	KMOVW        CX, K1
+	SHRQ         $0x10, CX
+	KMOVW        CX, K2
+	MOVL         112(AX), CX
+	TESTL        $0x00000001, CX
+	JZ           r14unscaledpart
+	VBROADCASTSS 104(AX), Z28
+	VMULPS       Z28, Z0, Z0
+	VMULPS       Z28, Z1, Z1
+	VMULPS       Z28, Z2, Z2
+	VMULPS       Z28, Z3, Z3
+	VMULPS       Z28, Z4, Z4
+	VMULPS       Z28, Z5, Z5
+	VMULPS       Z28, Z6, Z6
+	VMULPS       Z28, Z7, Z7
+	VMULPS       Z28, Z8, Z8
+	VMULPS       Z28, Z9, Z9
+	VMULPS       Z28, Z10, Z10
+	VMULPS       Z28, Z11, Z11
+	VMULPS       Z28, Z12, Z12
+	VMULPS       Z28, Z13, Z13
+	VMULPS       Z28, Z14, Z14
+	VMULPS       Z28, Z15, Z15
+	VMULPS       Z28, Z16, Z16
+	VMULPS       Z28, Z17, Z17
+	VMULPS       Z28, Z18, Z18
+	VMULPS       Z28, Z19, Z19
+	VMULPS       Z28, Z20, Z20
+	VMULPS       Z28, Z21, Z21
+	VMULPS       Z28, Z22, Z22
+	VMULPS       Z28, Z23, Z23
+	VMULPS       Z28, Z24, Z24
+	VMULPS       Z28, Z25, Z25
+	VMULPS       Z28, Z26, Z26
+	VMULPS       Z28, Z27, Z27
+
+r14unscaledpart:
+	TESTL        $0x00000002, CX
+	JZ           r14freshpart
 	VBROADCASTSS 108(AX), Z28
 	MOVQ         56(AX), DX
 	MOVQ         64(AX), BX
@@ -13398,10 +17913,10 @@ r14unscaled:
 	VMOVUPS.Z    64(DX), K2, Z29
 	VFMADD231PS  Z29, Z28, Z27
 
-r14fresh:
+r14freshpart:
 	MOVQ      72(AX), DX
 	TESTQ     DX, DX
-	JZ        r14unbiased
+	JZ        r14unbiasedpart
 	VMOVUPS.Z (DX), K1, Z28
 	VADDPS    Z28, Z0, Z0
 	VADDPS    Z28, Z2, Z2
@@ -13433,10 +17948,10 @@ r14fresh:
 	VADDPS    Z28, Z25, Z25
 	VADDPS    Z28, Z27, Z27
 
-r14unbiased:
+r14unbiasedpart:
 	MOVQ      80(AX), DX
 	TESTQ     DX, DX
-	JZ        r14alone
+	JZ        r14alonepart
 	MOVQ      88(AX), BX
 	VMOVUPS.Z (DX), K1, Z28
 	VADDPS    Z28, Z0, Z0
@@ -13508,9 +18023,9 @@ r14unbiased:
 	VMOVUPS.Z 64(DX), K2, Z28
 	VADDPS    Z28, Z27, Z27
 
-r14alone:
+r14alonepart:
 	TESTL        $0x00000004, CX
-	JZ           r14unclipped
+	JZ           r14unclippedpart
 	VBROADCASTSS 96(AX), Z28
 	VBROADCASTSS 100(AX), Z29
 	VMAXPS       Z0, Z28, Z0
@@ -13570,7 +18085,7 @@ r14alone:
 	VMAXPS       Z27, Z28, Z27
 	VMINPS       Z27, Z29, Z27
 
-r14unclipped:
+r14unclippedpart:
 	MOVQ    56(AX), CX
 	MOVQ    64(AX), AX
 	VMOVUPS Z0, K1, (CX)

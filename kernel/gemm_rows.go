@@ -117,42 +117,58 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 	t.addStride = 4 * r.addStride
 	height := tileRows(p.set)
 	tiles := (r.m + height - 1) / height
+	height, higher := r.m/tiles, r.m%tiles // the first tiles have a row more
 	a := t.a
 	for j := from; j < to; j++ {
 		var narrow bool
 		t.b, t.ldb, t.columns, narrow = p.panel(j, row)
 		n := j * p.width
 		t.bias = at32(bias, n)
-		ahead, step := p.ahead(r, j, row)
-		for i := range tiles * max(1, r.blocks) {
-			block, i0 := i/tiles, i%tiles
-			lo, hi := i0*r.m/tiles, (i0+1)*r.m/tiles
-			t.a = unsafe.Add(a, lo*t.lda+4*block*r.step)
-			at := block*r.m + lo
+		p.ahead(t, r, j, row)
+		quarter := uintptr(t.k * t.segments / 4 * t.step)
+		for block := range max(1, r.blocks) {
+			at := block * r.m
+			t.a = unsafe.Add(a, 4*block*r.step)
 			t.c = unsafe.Pointer(&r.dst[at*r.ldc+n])
+			_ = r.dst[(at+r.m-1)*r.ldc+n+int(t.columns)-1]
 			t.add = at32(add, at*r.addStride+n)
-			_ = r.dst[(at+hi-lo-1)*r.ldc+n+int(t.columns)-1]
-			t.ahead = uintptr(t.b)
-			if t.step = step; i < 4 {
-				t.ahead = ahead + uintptr(i*(t.k*t.segments/4)*step)
+			rows := 0
+			for i := range tiles {
+				t.forward(rows)
+				if rows = height; i < higher {
+					rows++
+				}
+				t.run(p.set, rows, narrow)
+				if t.ahead += quarter; block == 0 && i == 3 {
+					quarter, t.step = 0, 0
+				}
 			}
-			t.run(p.set, hi-lo, narrow)
 		}
 	}
 	t.a = a
 }
 
-// ahead returns what will be needed after panel j, for the first four tiles to bring near a quarter each, and the distance of its
-// rows in bytes.
-func (p *Packed) ahead(r *rowBlock, j, row int) (at uintptr, stride int) {
-	if r.next != nil {
-		return uintptr(unsafe.Pointer(unsafe.SliceData(r.next))) + uintptr(4*(row*r.nextStride+j*p.width)), 4 * r.nextStride
+// forward moves a tile down by some rows.
+func (t *tile) forward(rows int) {
+	t.a = unsafe.Add(t.a, rows*t.lda)
+	t.c = unsafe.Add(t.c, rows*t.ldc)
+	if t.add != nil {
+		t.add = unsafe.Add(t.add, rows*t.addStride)
 	}
-	if j+1 == p.panels() || p.rowStride != p.width {
-		return 0, 0
+}
+
+// ahead says what will be needed after panel j, for its tiles to bring near, a quarter each.
+func (p *Packed) ahead(t *tile, r *rowBlock, j, row int) {
+	switch {
+	case r.next != nil:
+		t.ahead = uintptr(unsafe.Pointer(unsafe.SliceData(r.next))) + uintptr(4*(row*r.nextStride+j*p.width))
+		t.step = 4 * r.nextStride
+	case j+1 < p.panels() && p.rowStride == p.width:
+		next, stride, _, _ := p.panel(j+1, row)
+		t.ahead, t.step = uintptr(next), stride
+	default:
+		t.ahead, t.step = uintptr(t.b), 0
 	}
-	next, stride, _, _ := p.panel(j+1, row)
-	return uintptr(next), stride
 }
 
 // at32 returns where element i is; nil of nothing.

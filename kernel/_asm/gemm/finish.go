@@ -8,11 +8,6 @@ import (
 
 // finish turns the sums into results, stores them and returns.
 func (k *kernel) finish() {
-	if k.wide() {
-		k.opmasks()
-		k.store("")
-		return
-	}
 	columns := GP32()
 	MOVL(k.field(fieldColumns), columns)
 	CMPL(columns, operand.Imm(uint64(k.width())))
@@ -20,7 +15,11 @@ func (k *kernel) finish() {
 	k.masks = nil
 	k.store("")
 	Label(k.prefix + "part")
-	k.vectorMasks()
+	if k.wide() {
+		k.opmasks()
+	} else {
+		k.vectorMasks()
+	}
 	k.store("part")
 }
 
