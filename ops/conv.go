@@ -115,9 +115,9 @@ func (o *conv) ChannelsLast(in []Info) ([]bool, bool) {
 	return ok, true
 }
 
-// InPlace lists what is added.
+// InPlace lists what is added, unless channels are kept apart: then the kernels store their sums before they add.
 func (o *conv) InPlace() []int {
-	if o.add {
+	if o.add && o.groups == 1 {
 		return []int{o.inputs}
 	}
 	return nil
