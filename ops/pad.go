@@ -143,13 +143,13 @@ func (o *padding) Run(c *Call) error {
 		o.bend(w, out, x, own, shape, before)
 		return nil
 	}
-	return o.surround(c, w, out, x, own, shape, before)
+	return o.surround(c, w, out, x, own, shape, before, c.input(2))
 }
 
 // surround fills out with the constant and copies x into it.
-func (o *padding) surround(c *Call, w *work, out, x *tensor.Tensor, own, shape, before []int) error {
+func (o *padding) surround(c *Call, w *work, out, x *tensor.Tensor, own, shape, before []int, value *tensor.Tensor) error {
 	if !slices.Equal(own, shape) || slices.ContainsFunc(before, func(n int) bool { return n != 0 }) {
-		if err := o.fill(out, c.input(2)); err != nil {
+		if err := o.fill(out, value); err != nil {
 			return err
 		}
 	}

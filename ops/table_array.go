@@ -5,6 +5,7 @@ var arrayOps = []spec{
 	{"BitCast", 26, 0, 1, 1, 1, newCast},
 	{"Cast", 7, 0, 1, 1, 1, newCast},
 	{"CastLike", 15, 0, 2, 2, 1, newCast},
+	{"CenterCropPad", 18, 0, 2, 2, 1, newCenterCropPad},
 	{"Compress", 9, 0, 2, 2, 1, newCompress},
 	{"Concat", 7, 0, 1, -1, 1, newConcat},
 	{"Constant", 7, 0, 0, 0, 1, newConstant},

@@ -41,7 +41,7 @@ var mathOps = []spec{
 	{"Mod", 10, 0, 2, 2, 1, newMod},
 	{"Mul", 7, 0, 2, 2, 1, arithmeticOf(kindMul, typesNumber)},
 	{"Neg", 7, 0, 1, 1, 1, newUnary},
-	{"Not", 7, 0, 1, 1, 1, newNot},
+	{"Not", 1, 0, 1, 1, 1, newNot},
 	{"Or", 7, 0, 2, 2, 1, arithmeticOf(kindOr, typesBool)},
 	{"Pow", 7, 0, 2, 2, 1, arithmeticOf(kindPow, typesNumber)},
 	{"Reciprocal", 7, 0, 1, 1, 1, newUnary},
