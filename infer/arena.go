@@ -95,8 +95,8 @@ func (b *planner) root(i int) int {
 	return i
 }
 
-// inPlace returns the block of an input that output 0 may take: of its type, shape and layout, and not needed after this step
-// nor, in another form, by it.
+// inPlace returns the block of an input that output 0 may take: of its type, shape and layout, and not needed after this step nor by
+// it in another form or as an input of another kind.
 func (b *planner) inPlace(s *step, k int, owner []*block) *block {
 	op, ok := s.op.(ops.InPlacer)
 	if !ok || b.p.s.options.NoFuse {
@@ -112,7 +112,13 @@ func (b *planner) inPlace(s *step, k int, owner []*block) *block {
 		if x == nil || x.last > k || in.info.Type != out.info.Type || in.layout != out.layout || !slices.Equal(in.info.Shape, out.info.Shape) {
 			continue
 		}
-		if !slices.ContainsFunc(s.in, func(i int) bool { return i >= 0 && i != s.in[j] && owner[b.root(i)] == x }) {
+		free := true
+		for l, i := range s.in {
+			if i >= 0 && owner[b.root(i)] == x && (i != s.in[j] || !slices.Contains(op.InPlace(), l)) {
+				free = false
+			}
+		}
+		if free {
 			return x
 		}
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // models lists the .onnx files of the folders that EFFML_MODELS names, separated as in PATH, else of the shared data.
-func models(t *testing.T) (files []string) {
+func models(t testing.TB) (files []string) {
 	t.Helper()
 	dirs := filepath.SplitList(os.Getenv("EFFML_MODELS"))
 	if len(dirs) == 0 {
@@ -39,7 +39,7 @@ func models(t *testing.T) (files []string) {
 }
 
 // shared finds the data that are not part of the repository.
-func shared(t *testing.T) string {
+func shared(t testing.TB) string {
 	t.Helper()
 	if dir := os.Getenv("EFFML_SHARED"); dir != "" {
 		return dir
@@ -60,7 +60,7 @@ func shared(t *testing.T) string {
 }
 
 // randomInputs makes values for the inputs of a session: normally distributed floats, ones else; open dimensions are batch, then 1.
-func randomInputs(t *testing.T, s *Session, batch int, seed uint64) []*tensor.Tensor {
+func randomInputs(t testing.TB, s *Session, batch int, seed uint64) []*tensor.Tensor {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	var in []*tensor.Tensor
@@ -92,7 +92,7 @@ func randomInputs(t *testing.T, s *Session, batch int, seed uint64) []*tensor.Te
 	return in
 }
 
-func best(t *testing.T) isa.Set {
+func best(t testing.TB) isa.Set {
 	t.Helper()
 	set, err := isa.FromEnv()
 	if err != nil {
@@ -102,7 +102,7 @@ func best(t *testing.T) isa.Set {
 }
 
 // load opens a session that ends with the test.
-func load(t *testing.T, path string, o Options) *Session {
+func load(t testing.TB, path string, o Options) *Session {
 	t.Helper()
 	s, err := Load(path, o)
 	if err != nil {
