@@ -129,7 +129,7 @@ func (cv *Conv) Scratch(n, h, w int) int {
 		return cv.workers*p.scratch + cacheLine
 	case minimal:
 		p := cv.planMinimal(n, h, w)
-		return cv.workers*p.scratch() + cacheLine
+		return p.scratch(cv.workers) + cacheLine
 	}
 	return 0
 }
@@ -165,7 +165,7 @@ func (cv *Conv) Run(c *CPU, dst, src []float32, n, h, w int, ep *Epilogue, scrat
 		cv.packed[0].Gemm(c, n*h*w, t.src, cv.shape.In, t.dst, cv.shape.Out, &t.ep, cv.shape.Out)
 	case minimal:
 		t.minimal = cv.planMinimal(n, h, w)
-		c.Parallel(t.minimal.pieces(), t)
+		t.minimalRun(c)
 	default:
 		t.direct = cv.planDirect(n, h, w)
 		t.offsets = t.direct.segments(t.offsets[:0], &cv.shape)
@@ -196,6 +196,7 @@ type convTask struct {
 	offsets         []int
 	direct          directPlan
 	minimal         minimalPlan
+	transforming    bool // [convTask.minimalRow] is what a piece is
 }
 
 var convTasks = sync.Pool{New: func() any { return new(convTask) }}
@@ -207,10 +208,13 @@ func (t *convTask) release() {
 
 // Piece implements [Task].
 func (t *convTask) Piece(i, worker int) {
-	if t.cv.how == minimal {
-		t.minimalPiece(i, worker)
-	} else {
+	switch {
+	case t.cv.how == direct:
 		t.directPiece(i, worker)
+	case t.transforming:
+		t.minimalRow(i, worker)
+	default:
+		t.minimalPiece(i, worker)
 	}
 }
 

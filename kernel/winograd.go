@@ -1,15 +1,18 @@
 package kernel
 
 // minimalPlan says how a convolution with Winograd's algorithm is cut into pieces: blocks of tiles by blocks of output channels. A
-// piece transforms its tiles, [size², tiles, In], and for some panels of the weights at a time multiplies element by element of the
-// transform, [size², tiles, columns], and transforms back; so that all of it stays in the second-level cache.
+// piece transforms its tiles, [size², tiles, In], and for some panels of the weights at a time multiplies element by element of
+// the transform, [size², tiles, columns], and transforms back, so that it is all done near the core. Images of few
+// blocks are transformed first, by all threads, as many pieces would have to do it again.
 type minimalPlan struct {
 	tilesX, tilesY, total int
-	tiles, blocks         int // of a piece; blocks of tiles
-	panels, panelBlocks   int // of a piece; blocks of panels
-	together, columns     int // panels of products that are transformed back at a time, and their columns
-	in, size              int // elements from tile to tile, both transforms; of a tile
-	inPosition            int // from element to element of the transform
+	tiles, blocks         int  // of a piece; blocks of tiles
+	panels, panelBlocks   int  // of a piece; blocks of panels
+	together, columns     int  // panels of products that are transformed back at a time, and their columns
+	first                 bool // all is transformed first
+	bring                 bool // the weights are more than what stays near: each panel brings the next
+	in, size              int  // elements from tile to tile of the transformed input; of a tile
+	inPosition            int  // from element to element of the transform
 	outPosition           int
 	edge                  int // elements of a copy of a tile
 }
@@ -19,6 +22,8 @@ const (
 	minimalIn     = 1 << 20 // elements of the transformed tiles of a piece
 	minimalOut    = 1 << 17 // elements of products that are transformed back at a time
 	minimalPieces = 8       // pieces that share the work among threads well
+	minimalFirst  = 4       // blocks below which all is transformed first
+	nearWeights   = 1 << 18 // elements of weights that stay in the second-level cache
 )
 
 func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
@@ -30,15 +35,16 @@ func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
 	if p.in%collideStride == 0 {
 		p.in += cacheLine
 	}
-	height := tileRows(set)
-	most := max(height, min(minimalTiles, minimalIn/(p.size*p.in)))
+	most := max(tileRows(set), min(minimalTiles, minimalIn/(p.size*p.in)))
 	p.tiles = ceilDiv(p.total, ceilDiv(p.total, most))
 	p.blocks = ceilDiv(p.total, p.tiles)
+	p.first = p.blocks < minimalFirst
 	all := cv.packed[0].panels()
 	p.panels = ceilDiv(all, min(ceilDiv(all, 2), ceilDiv(minimalPieces, p.blocks)))
 	p.panelBlocks = ceilDiv(all, p.panels)
 	p.together = max(1, min(p.panels, minimalOut/(p.size*p.tiles*tileWidth(set))))
 	p.columns = p.together * tileWidth(set)
+	p.bring = p.size*s.In*s.Out > nearWeights
 	p.inPosition = p.tiles*p.in | cacheLine
 	p.outPosition = p.tiles*p.columns | cacheLine
 	p.edge = roundUp(p.size*s.In, cacheLine)
@@ -47,8 +53,27 @@ func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
 
 func (p *minimalPlan) pieces() int { return p.blocks * p.panelBlocks }
 
-// scratch is the number of elements for a worker.
-func (p *minimalPlan) scratch() int { return p.size*(p.inPosition+p.outPosition) + p.edge }
+// scratch is the number of elements for a number of workers.
+func (p *minimalPlan) scratch(workers int) int {
+	inputs := workers
+	if p.first {
+		inputs = p.blocks
+	}
+	return inputs*p.size*p.inPosition + workers*(p.size*p.outPosition+p.edge)
+}
+
+// input returns where the transform of block i, or of the block of worker i, goes.
+func (p *minimalPlan) input(scratch []float32, workers, i int) []float32 {
+	n := p.size * p.inPosition
+	return scratch[workers*(p.size*p.outPosition+p.edge)+i*n:][:n]
+}
+
+// own returns the memory of a worker, for products and for a copy of a tile.
+func (p *minimalPlan) own(scratch []float32, worker int) (out, edge []float32) {
+	n := p.size * p.outPosition
+	out = scratch[worker*(n+p.edge):][:n+p.edge]
+	return out[:n], out[n:]
+}
 
 // pack returns the transforms of weights [out, in, 3, 3], as many matrices [in, out] as it has elements.
 func (w *winograd) pack(c *CPU, weights []float32, in, out int) []*Packed {
@@ -68,39 +93,88 @@ func (w *winograd) pack(c *CPU, weights []float32, in, out int) []*Packed {
 	return packed
 }
 
+// minimalRun does all pieces.
+func (t *convTask) minimalRun(c *CPU) {
+	p := &t.minimal
+	if p.first {
+		t.transforming = true
+		c.Parallel(ceilDiv(p.total, p.tilesX), t)
+		t.transforming = false
+	}
+	c.Parallel(p.pieces(), t)
+}
+
+// minimalRow transforms a row of tiles, before all pieces.
+func (t *convTask) minimalRow(i, worker int) {
+	p := &t.minimal
+	_, edge := p.own(t.scratch, worker)
+	for tile, end := i*p.tilesX, (i+1)*p.tilesX; tile < end; {
+		block, at := tile/p.tiles, tile%p.tiles
+		in := p.input(t.scratch, t.cv.workers, block)
+		tile += t.transformTiles(in[at*p.in:], edge, tile, min(end-tile, p.tiles-at))
+	}
+}
+
+// minimalPiece computes a block of tiles and of channels.
+func (t *convTask) minimalPiece(i, worker int) {
+	p, cv := &t.minimal, t.cv
+	out, edge := p.own(t.scratch, worker)
+	block := i / p.panelBlocks
+	first, from := block*p.tiles, i%p.panelBlocks*p.panels
+	tiles := min(p.tiles, p.total-first)
+	input := worker
+	if p.first {
+		input = block
+	}
+	in := p.input(t.scratch, cv.workers, input)
+	for tile := 0; tile < tiles && !p.first; {
+		tile += t.transformTiles(in[tile*p.in:], edge, first+tile, tiles-tile)
+	}
+	width := cv.packed[0].width
+	for to := min(from+p.panels, cv.packed[0].panels()); from < to; from += p.together {
+		end := min(from+p.together, to)
+		at := from * width
+		channels := min(end*width, cv.shape.Out) - at
+		t.multiply(in, out, tiles, from, end)
+		for tile := range tiles {
+			t.transformBack(out[tile*p.columns:], first+tile, at, channels)
+		}
+	}
+}
+
+// multiply computes the products of transformed tiles by panels from to to−1.
+func (t *convTask) multiply(in, out []float32, tiles, from, to int) {
+	p, packed := &t.minimal, t.cv.packed
+	for k := range packed {
+		b := rowBlock{m: tiles, a: in[k*p.inPosition:], lda: p.in, k: packed[k].k, dst: out[k*p.outPosition:], ldc: p.columns}
+		if !p.bring {
+			part := packed[k].part(from, to)
+			part.rows(&b, 0, to-from)
+			continue
+		}
+		b.nextStride = packed[k].width
+		for j := from; j < to; j++ {
+			switch {
+			case j+1 < to:
+				b.next = packed[k].part(j+1, j+2).data
+			case k+1 < len(packed):
+				b.next = packed[k+1].part(from, from+1).data
+			}
+			part := packed[k].part(j, j+1)
+			part.rows(&b, 0, 1)
+			if j+1 < to {
+				b.dst = b.dst[part.n:]
+			}
+		}
+	}
+}
+
 // part returns panels from to to−1.
 func (p *Packed) part(from, to int) Packed {
 	q := *p
 	q.n = min(p.n, to*p.width) - from*p.width
 	q.data = p.data[from*p.step:]
 	return q
-}
-
-// minimalPiece computes a block of tiles and of channels.
-func (t *convTask) minimalPiece(i, worker int) {
-	p, cv := &t.minimal, t.cv
-	scratch := t.scratch[worker*p.scratch():][:p.scratch()]
-	in, out, edge := scratch[:p.size*p.inPosition], scratch[p.size*p.inPosition:][:p.size*p.outPosition], scratch[len(scratch)-p.edge:]
-	first, from := i/p.panelBlocks*p.tiles, i%p.panelBlocks*p.panels
-	tiles := min(p.tiles, p.total-first)
-	to := min(from+p.panels, cv.packed[0].panels())
-	for tile := 0; tile < tiles; {
-		tile += t.transformTiles(in[tile*p.in:], edge, first+tile, tiles-tile)
-	}
-	width := cv.packed[0].width
-	for ; from < to; from += p.together {
-		block := min(from+p.together, to)
-		at := from * width
-		channels := min(block*width, cv.shape.Out) - at
-		for k, packed := range cv.packed {
-			b := rowBlock{m: tiles, a: in[k*p.inPosition:], lda: p.in, k: packed.k, dst: out[k*p.outPosition:], ldc: p.columns}
-			part := packed.part(from, block)
-			part.rows(&b, 0, block-from)
-		}
-		for tile := range tiles {
-			t.transformBack(out[tile*p.columns:], first+tile, at, channels)
-		}
-	}
 }
 
 // transformTiles transforms a tile, and those to its right of the n next ones that lie inside the image like it. It returns how many.
