@@ -51,7 +51,7 @@ const (
 // [Out, In/Groups, KH, KW], bias has Out elements or is nil; neither is needed afterwards. h and w are the size of the images to
 // expect, on which the choice of the algorithm depends; 0 if it is unknown. The shape must be valid: numbers but pads positive.
 func NewConv(c *CPU, s ConvShape, weights, bias []float32, h, w int) *Conv {
-	how, win := s.choose(h, w)
+	how, win := s.choose(c.ISA(), h, w)
 	return newConv(c, s, weights, bias, how, win)
 }
 
@@ -86,22 +86,6 @@ func newConv(c *CPU, s ConvShape, weights, bias []float32, how algorithm, win *w
 		}
 	}
 	return cv
-}
-
-// choose returns the algorithm for images of a size.
-func (s *ConvShape) choose(h, w int) (algorithm, *winograd) {
-	switch {
-	case s.Groups == s.In && s.In == s.Out && s.Groups > 1:
-		return depthwise, nil
-	case s.Groups == 1 && s.pointwise():
-		return product, nil
-	case s.Groups == 1 && s.Kernel == [2]int{3, 3} && s.Stride == [2]int{1, 1} && s.Dilation == [2]int{1, 1} && s.In >= 16 && s.Out >= 16:
-		if h > 0 && (h < 8 || w < 8) {
-			return direct, nil
-		}
-		return minimal, newF43()
-	}
-	return direct, nil
 }
 
 // Bytes is the memory that the weights take.

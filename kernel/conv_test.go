@@ -97,7 +97,7 @@ func (k *convCase) run(t *testing.T, c *CPU) []float32 {
 }
 
 // check compares a result with the definition.
-func (k *convCase) check(t *testing.T, got []float32, tolerance float64) {
+func (k *convCase) check(t *testing.T, c *CPU, got []float32, tolerance float64) {
 	t.Helper()
 	if k.want == nil {
 		k.want, k.size = slowConv(k.s, k.src.data, k.weights.data, k.bias, k.n, k.h, k.w, k.ep)
@@ -106,7 +106,7 @@ func (k *convCase) check(t *testing.T, got []float32, tolerance float64) {
 	if len(got) != len(want) {
 		t.Fatalf("%v: %d results, want %d", k, len(got), len(want))
 	}
-	if how, _ := k.s.choose(k.h, k.w); how == minimal && len(size) > 0 { // errors are relative to what a tile sees
+	if how, _ := k.s.choose(c.ISA(), k.h, k.w); how == minimal && len(size) > 0 { // errors are relative to what a tile sees
 		least := slices.Max(size) / 2
 		for i := range size {
 			size[i] = max(size[i], least)
@@ -162,7 +162,7 @@ func TestConv(t *testing.T) {
 		}
 		for range runs {
 			k := randomConv(r)
-			k.check(t, k.run(t, c), 4e-6)
+			k.check(t, c, k.run(t, c), 4e-6)
 		}
 	})
 }
@@ -186,7 +186,7 @@ func TestConvLayers(t *testing.T) {
 	}
 	eachSet(t, func(t *testing.T, c *CPU) {
 		for _, k := range cases {
-			k.check(t, k.run(t, c), 4e-6)
+			k.check(t, c, k.run(t, c), 4e-6)
 		}
 	})
 }
@@ -233,7 +233,7 @@ func TestConvSpecials(t *testing.T) {
 				k := newConvCase(r, s, 1, 9, 9)
 				k.ep = nil
 				k.src.data[r.IntN(len(k.src.data))] = float32(special)
-				k.check(t, k.run(t, c), 4e-6)
+				k.check(t, c, k.run(t, c), 4e-6)
 			}
 			k := newConvCase(r, square(20, 20, 1, 3, 1, 1), 1, 9, 9)
 			k.ep = nil
