@@ -61,8 +61,7 @@ func (o *gathering) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	at, err := w.positions(index, x.Shape[axis])
-	if err != nil {
+	if err := checkPositions(index, x.Shape[axis]); err != nil {
 		return err
 	}
 	shape := append(w.take(len(x.Shape) + len(index.Shape))[:0], x.Shape[:axis]...)
@@ -73,11 +72,61 @@ func (o *gathering) Run(c *Call) error {
 	}
 	own := w.copyOf(x.Shape)
 	physical(own, x.Layout)
-	movingOf(x.Type).gather(out, x, at, pileOf(own, physicalAxis(axis, x.Layout)))
+	t := &w.gather
+	*t = gatherTask{moving: movingOf(x.Type), dst: out, src: x, index: index, p: pileOf(own, physicalAxis(axis, x.Layout))}
+	t.block = max(1, gatherBlock/max(1, t.p.inner))
+	c.CPU.Parallel((index.Len()+t.block-1)/t.block, t)
 	return nil
 }
 
-// elementwiseIndex is GatherElements, and the indices of ScatterElements: element i of the output is that of the input at the same
+// gatherBlock is how many elements are gathered together: so many indices at most are in memory a second time.
+const gatherBlock = 1 << 14
+
+// gatherTask is a run of Gather, in pieces of block indices each.
+type gatherTask struct {
+	moving
+	dst, src, index *tensor.Tensor
+	p               pile
+	block           int
+}
+
+// Piece implements kernel.Task.
+func (t *gatherTask) Piece(i, _ int) {
+	w := newWork()
+	defer w.free()
+	first := i * t.block
+	at := w.take(min(t.block, t.index.Len()-first))
+	for k := range at {
+		at[k] = integerAt(t.index, first+k)
+		if at[k] < 0 {
+			at[k] += t.p.n
+		}
+	}
+	t.gather(t.dst, t.src, at, t.p, first, t.index.Len())
+}
+
+// integerAt returns an element of an int32 or int64 tensor.
+func integerAt(t *tensor.Tensor, i int) int {
+	if t.Type == onnx.Int32 {
+		return int(elements[int32](t)[i])
+	}
+	return int(elements[int64](t)[i])
+}
+
+// checkPositions checks indices into an axis of n elements.
+func checkPositions(t *tensor.Tensor, n int) error {
+	if !typesIndex.has(t.Type) {
+		return fmt.Errorf("indices: %s is not of integers", t)
+	}
+	for i := range t.Len() {
+		if k := integerAt(t, i); k < -n || k >= n {
+			return fmt.Errorf("index %d at position %d is outside of %d", k, i, n)
+		}
+	}
+	return nil
+}
+
+// gatherElements is GatherElements: element i of the output is that of the input at the same
 // place but for the axis, where it is index i.
 type gatherElements struct{ axis int }
 
@@ -206,7 +255,7 @@ func (o *gatherND) Run(c *Call) error {
 		return err
 	}
 	if out.Len() > 0 {
-		movingOf(x.Type).gather(out, x, at, pile{1, x.Len() / n, n})
+		movingOf(x.Type).gather(out, x, at, pile{1, x.Len() / n, n}, 0, len(at))
 	}
 	return nil
 }
@@ -305,7 +354,7 @@ func (o *compress) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	movingOf(x.Type).gather(out, x, at, p)
+	movingOf(x.Type).gather(out, x, at, p, 0, len(at))
 	return nil
 }
 

@@ -225,7 +225,7 @@ func (o *padding) bend(w *work, out, x *tensor.Tensor, own, shape, before []int)
 		}
 		list, next = next, list
 	}
-	movingOf(x.Type).gather(out, x, list, pile{product(own[:lo]), product(own[lo:hi]), inner})
+	movingOf(x.Type).gather(out, x, list, pile{product(own[:lo]), product(own[lo:hi]), inner}, 0, len(list))
 }
 
 // source is the element, of n, that position i, which may be outside, gets.

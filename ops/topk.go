@@ -278,7 +278,7 @@ func (o *unique) give(c *Call, w *work, x *tensor.Tensor, p pile, groups [][2]in
 	if err != nil {
 		return err
 	}
-	movingOf(x.Type).gather(out, x, first, p)
+	movingOf(x.Type).gather(out, x, first, p, 0, len(first))
 	for k, list := range [...][]int{first, of, counts} {
 		if !c.wants(k + 1) {
 			continue

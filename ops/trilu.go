@@ -121,6 +121,6 @@ func (o reverseSequence) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	movingOf(x.Type).gather(out, x, at, pile{1, len(at), product(x.Shape[2:])})
+	movingOf(x.Type).gather(out, x, at, pile{1, len(at), product(x.Shape[2:])}, 0, len(at))
 	return nil
 }

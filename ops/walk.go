@@ -14,9 +14,10 @@ import (
 // allocate nothing.
 type work struct {
 	walk
-	ints  []int // handed out by take
-	used  int
-	spare *tensor.Tensor // handed out by scratch
+	ints   []int // handed out by take
+	used   int
+	spare  *tensor.Tensor // handed out by scratch
+	gather gatherTask
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
@@ -27,6 +28,7 @@ func newWork() *work { return works.Get().(*work) }
 func (w *work) free() {
 	w.used = 0
 	w.dims = w.dims[:0]
+	w.gather = gatherTask{}
 	works.Put(w)
 }
 
@@ -124,8 +126,8 @@ type moving interface {
 	fill(dst, value *tensor.Tensor)
 	// choose sets array 0 of dst to array 2 of x where array 1 of cond, else to array 3 of y.
 	choose(dst, cond, x, y *tensor.Tensor, w *walk)
-	// gather copies, for each of p.outer, the positions index of p.n rows of p.inner elements.
-	gather(dst, src *tensor.Tensor, index []int, p pile)
+	// gather copies, for each of p.outer, the positions index of p.n rows of p.inner elements; to rows first and on of total ones.
+	gather(dst, src *tensor.Tensor, index []int, p pile, first, total int)
 	// pick sets dst[i] = src[index[i]].
 	pick(dst, src *tensor.Tensor, index []int)
 	// set sets dst[index[i]] to the second element of values.
@@ -193,19 +195,19 @@ func (moves[T]) choose(dst, cond, x, y *tensor.Tensor, w *walk) {
 	}
 }
 
-func (moves[T]) gather(dst, src *tensor.Tensor, index []int, p pile) {
-	d, s := elements[T](dst), elements[T](src)
-	for range p.outer {
+func (moves[T]) gather(dst, src *tensor.Tensor, index []int, p pile, first, total int) {
+	for o := range p.outer {
+		d := elements[T](dst)[(o*total+first)*p.inner:]
+		s := elements[T](src)[o*p.n*p.inner:]
 		if p.inner == 1 {
 			for i, k := range index {
 				d[i] = s[k]
 			}
-		} else {
-			for i, k := range index {
-				copy(d[i*p.inner:(i+1)*p.inner], s[k*p.inner:])
-			}
+			continue
 		}
-		d, s = d[len(index)*p.inner:], s[p.n*p.inner:]
+		for i, k := range index {
+			copy(d[i*p.inner:(i+1)*p.inner], s[k*p.inner:])
+		}
 	}
 }
 
