@@ -63,6 +63,12 @@ lint: ## format, vet, staticcheck and golangci-lint, for amd64 and arm64; go vet
 fmt: ## format all Go code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
+CASES ?= $(EFFML_CONFORMANCE)
+conformance: ## ONNX's operator tests in the folder CASES=, against the lists in infer/testdata; passed, failed, skipped by operator
+	@[ -d "$(CASES)" ] || { echo 'say CASES=folder of tests: bench/peers/conformance.py writes one, as does Debian in libonnx-testdata'; exit 2; }
+	@EFFML_CONFORMANCE="$(abspath $(CASES))" $(GO) test -count=1 -v -run '^TestConformance$$' ./infer | sed 's/^ *conformance_test.go:[0-9]*: //'; \
+	exit $${PIPESTATUS[0]}
+
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list $(PKG)); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \

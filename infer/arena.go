@@ -26,7 +26,7 @@ type block struct {
 }
 
 // place gives every slot of the arena an offset.
-func (b *planner) place() error {
+func (b *planner) place() {
 	blocks := b.blocks()
 	order := make([]*block, 0, len(blocks))
 	for _, x := range blocks {
@@ -40,7 +40,6 @@ func (b *planner) place() error {
 			b.slots[i].offset = x.offset
 		}
 	}
-	return nil
 }
 
 // blocks finds out which slots can share memory because one is computed in the place of the other, and how long it is needed; by slot,

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 // BenchmarkRun times a run of real models, batch 1, and reports GFLOP/s, a multiplication and an addition being two.
@@ -49,4 +48,3 @@ func BenchmarkStart(b *testing.B) {
 		})
 	}
 }
-

@@ -20,7 +20,6 @@ type builder struct {
 	calling   []functionKey
 	problems  []*NodeError
 	nodes     int
-	used      map[*onnx.Tensor]bool // tensors that computed constants were made of
 }
 
 type functionKey struct{ domain, name, overload string }
@@ -40,7 +39,7 @@ type scope struct {
 }
 
 func build(s *Session, m *onnx.Model) (*graph, error) {
-	b := &builder{s: s, functions: map[functionKey]*onnx.Function{}, used: map[*onnx.Tensor]bool{}}
+	b := &builder{s: s, functions: map[functionKey]*onnx.Function{}}
 	for _, f := range m.Functions {
 		b.functions[functionKey{f.Domain, f.Name, f.Overload}] = f
 	}
@@ -237,7 +236,7 @@ func (b *builder) node(s *scope, n *onnx.Node) {
 		x.out = append(x.out, v)
 		s.names[name] = v
 	}
-	if err == nil && !b.fold(s, x) {
+	if err == nil && !b.fold(x) {
 		s.graph.nodes = append(s.graph.nodes, x)
 	}
 }

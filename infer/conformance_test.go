@@ -157,4 +157,3 @@ func runSets(c *conformance.Case, o Options) error {
 	}
 	return nil
 }
-

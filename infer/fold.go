@@ -20,7 +20,7 @@ var random = []string{"RandomNormal", "RandomUniform", "RandomNormalLike", "Rand
 
 // fold computes a node whose inputs are constant, if the result is not out of proportion, and makes its outputs constants. A
 // node that fails is left to the run, which may never come to it.
-func (b *builder) fold(s *scope, n *node) bool {
+func (b *builder) fold(n *node) bool {
 	known := !slices.ContainsFunc(n.out, func(v *value) bool { return v != nil && v.info.Value == nil })
 	if !known && !b.compute(n) {
 		return false
@@ -31,11 +31,6 @@ func (b *builder) fold(s *scope, n *node) bool {
 		}
 		if v.from = nil; n.is("Constant") && known {
 			v.stored = storedConstant(n)
-		}
-	}
-	for _, v := range n.in {
-		if v != nil && v.stored != nil {
-			b.used[v.stored] = true
 		}
 	}
 	return true

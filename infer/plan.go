@@ -121,10 +121,7 @@ func newPlan(p *program, known []ops.Info, outs [][]ops.Info, limit int64) (*pla
 	for _, v := range p.outputs {
 		b.output(v)
 	}
-	if err := b.place(); err != nil {
-		return nil, err
-	}
-	if int64(b.arena) > limit {
+	if b.place(); int64(b.arena) > limit {
 		return nil, &job.ModelError{Err: fmt.Errorf("infer: the values of the graph take %d bytes at once, over the limit of %d", b.arena, limit)}
 	}
 	return b.plan, nil

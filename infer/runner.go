@@ -261,4 +261,3 @@ func caught(err *error) {
 		*err = fmt.Errorf("internal error: %v", r)
 	}
 }
-

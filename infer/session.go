@@ -276,4 +276,6 @@ func (s *Session) limit(inputs int64) int64 {
 }
 
 // String describes the value as the model declares it.
-func (v Value) String() string { return fmt.Sprintf("%s: %s%s", v.Name, tensor.TypeName(v.Type), v.Shape) }
+func (v Value) String() string {
+	return fmt.Sprintf("%s: %s%s", v.Name, tensor.TypeName(v.Type), v.Shape)
+}
