@@ -72,12 +72,12 @@ func (o *activation) InPlace() []int { return []int{0} }
 // Activation returns the function.
 func (o *activation) Activation([]Info) (kernel.Activation, bool) { return o.act, true }
 
-func (o *activation) Run(c *Call) error { return half(c, o) }
+func (o *activation) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *activation) run(c *Call) error {
 	x := c.In[0]
 	if !o.types.has(x.Type) {
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	if x.Type == onnx.Float { // the case that must not allocate
 		src := tensor.Of[float32](x)
@@ -130,7 +130,7 @@ func (o *thresholdedRelu) ChannelsLast([]Info) ([]bool, bool) { return []bool{tr
 // InPlace lists the only input.
 func (o *thresholdedRelu) InPlace() []int { return []int{0} }
 
-func (o *thresholdedRelu) Run(c *Call) error { return half(c, o) }
+func (o *thresholdedRelu) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *thresholdedRelu) run(c *Call) error {
 	x := c.In[0]
@@ -144,7 +144,7 @@ func (o *thresholdedRelu) run(c *Call) error {
 	case onnx.Double:
 		threshold(elements[float64](y), elements[float64](x), float64(o.alpha))
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

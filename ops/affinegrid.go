@@ -34,7 +34,7 @@ func (o *affineGrid) Infer(in []Info) ([]Info, error) {
 	return []Info{out}, nil
 }
 
-func (o *affineGrid) Run(c *Call) error { return half(c, o) }
+func (o *affineGrid) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *affineGrid) run(c *Call) error {
 	theta := c.In[0]
@@ -54,7 +54,7 @@ func (o *affineGrid) run(c *Call) error {
 	case onnx.Double:
 		spanGrid(o, tensor.Of[float64](y), tensor.Of[float64](theta), size[2:])
 	default:
-		return typeError(0, theta.Type)
+		return typeError(theta.Type)
 	}
 	return nil
 }

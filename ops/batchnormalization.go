@@ -141,7 +141,7 @@ func narrow(dst []float32, src []float64) {
 	}
 }
 
-func (o *batchNormalization) Run(c *Call) error { return half(c, o) }
+func (o *batchNormalization) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *batchNormalization) run(c *Call) (err error) {
 	x := c.In[0]
@@ -197,13 +197,13 @@ func (o *batchNormalization) run(c *Call) (err error) {
 		}
 		return nil
 	}
-	return typeError(0, x.Type)
+	return typeError(x.Type)
 }
 
 func (o *batchNormalization) apply(c *Call, scale, shift []float32, p pile) error {
 	x := c.In[0]
 	if x.Type != onnx.Float {
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	src := tensor.Of[float32](x)
 	y, err := c.Out(0, x.Type, x.Shape, x.Layout)

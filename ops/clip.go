@@ -69,7 +69,7 @@ func (o *clip) Activation(in []Info) (kernel.Activation, bool) {
 	return a, true
 }
 
-func (o *clip) Run(c *Call) error { return half(c, o) }
+func (o *clip) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *clip) run(c *Call) error {
 	x := c.In[0]
@@ -100,7 +100,7 @@ func (o *clip) run(c *Call) error {
 	case onnx.Uint64:
 		return clipNumbers[uint64](c, o, 0, math.MaxUint64)
 	}
-	return typeError(0, x.Type)
+	return typeError(x.Type)
 }
 
 func (o *clip) floats(c *Call) error {

@@ -43,7 +43,7 @@ func (o *col2im) Infer(in []Info) ([]Info, error) {
 	return []Info{out}, nil
 }
 
-func (o *col2im) Run(c *Call) error { return half(c, o) }
+func (o *col2im) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *col2im) run(c *Call) error {
 	x := c.In[0]
@@ -67,13 +67,16 @@ func (o *col2im) run(c *Call) error {
 	if n := outputs(slides); n != x.Shape[2] {
 		return fmt.Errorf("%d columns for %d positions of blocks", x.Shape[2], n)
 	}
+	if y.Len() == 0 {
+		return nil
+	}
 	switch x.Type {
 	case onnx.Float:
 		addBlocks(tensor.Of[float32](y), tensor.Of[float32](x), slides, taps)
 	case onnx.Double:
 		addBlocks(tensor.Of[float64](y), tensor.Of[float64](x), slides, taps)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

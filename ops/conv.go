@@ -28,7 +28,7 @@ func newConv(n *Node) (Op, error) {
 		return nil, err
 	}
 	o := &conv{window: w, groups: n.Int("group", 1), inputs: len(n.Inputs), states: new(states[convState])}
-	if o.groups < 1 {
+	if o.groups < 1 || o.groups > maxExtent {
 		return nil, fmt.Errorf("attribute group is %d", o.groups)
 	}
 	return o, nil
@@ -79,6 +79,8 @@ func (o *conv) Infer(in []Info) ([]Info, error) {
 // fit checks channels of the input, and the first two dimensions of the weights.
 func (o *conv) fit(c, m, each Dim) error {
 	switch {
+	case each.N > maxExtent:
+		return fmt.Errorf("%d input channels in each group", each.N)
 	case m.IsKnown() && m.N%o.groups != 0:
 		return fmt.Errorf("%d output channels in %d groups", m.N, o.groups)
 	case c.IsKnown() && c.N%o.groups != 0:
@@ -140,7 +142,7 @@ func (o *conv) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	if o.weights != nil || !packable(w) {
 		return nil, nil, nil
 	}
-	if err := o.fit(Known(w.Shape[1]*o.groups), Known(w.Shape[0]), Known(w.Shape[1])); err != nil {
+	if err := o.fit(Unknown, Known(w.Shape[0]), Known(w.Shape[1])); err != nil {
 		return nil, nil, err
 	}
 	if err := o.window.fits(len(w.Shape)-2, w.Shape[2:]); err != nil {
@@ -197,7 +199,7 @@ func (o *conv) Scratch(cpu *kernel.CPU, in []Info) int {
 	return o.weights.scratch(cpu, s, x, outputs(s))
 }
 
-func (o *conv) Run(c *Call) error { return half(c, o) }
+func (o *conv) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *conv) run(c *Call) error {
 	s := o.states.get()
@@ -231,7 +233,7 @@ func (o *conv) run(c *Call) error {
 	case onnx.Double:
 		convolve[float64](c, o, s, w, to)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return o.finish(c, y, to)
 }
@@ -242,7 +244,7 @@ func (o *conv) plan(c *Call, s *convState) (w []int, err error) {
 	if o.weights != nil {
 		w = o.weights.shape
 		if c.In[0].Type != onnx.Float {
-			return nil, typeError(0, c.In[0].Type)
+			return nil, typeError(c.In[0].Type)
 		}
 	} else {
 		w = c.In[1].Shape

@@ -32,7 +32,7 @@ func newConvTranspose(n *Node) (Op, error) {
 		return nil, err
 	}
 	o := &convTranspose{window: w, groups: n.Int("group", 1), states: new(states[convState])}
-	if o.groups < 1 {
+	if o.groups < 1 || o.groups > maxExtent {
 		return nil, fmt.Errorf("attribute group is %d", o.groups)
 	}
 	return o, nil
@@ -235,7 +235,7 @@ func (o *convTranspose) Scratch(cpu *kernel.CPU, in []Info) int {
 	return o.weights.scratch(cpu, s.slides, x, product(s.shape[2:]))
 }
 
-func (o *convTranspose) Run(c *Call) error { return half(c, o) }
+func (o *convTranspose) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *convTranspose) run(c *Call) error {
 	s := o.states.get()
@@ -269,7 +269,7 @@ func (o *convTranspose) run(c *Call) error {
 	case onnx.Double:
 		spreadOut[float64](c, o, s, to)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return o.finish(c, y, to)
 }
@@ -281,7 +281,7 @@ func (o *convTranspose) plan(c *Call, s *convState) (w []int, err error) {
 	if o.weights != nil {
 		w = o.weights.shape
 		if c.In[0].Type != onnx.Float {
-			return nil, typeError(0, c.In[0].Type)
+			return nil, typeError(c.In[0].Type)
 		}
 	} else {
 		w = c.In[1].Shape
@@ -306,14 +306,13 @@ func (o *convTranspose) slides(s *convState, x, w []int) error {
 	if err := o.fit(Known(x[1]), Known(w[0])); err != nil {
 		return err
 	}
-	m, err := tensor.Count([]int{w[1], o.groups})
-	if err != nil {
-		return err
+	if w[1] > maxExtent {
+		return fmt.Errorf("%d output channels in each group", w[1])
 	}
 	if err := o.window.fits(len(x)-2, w[2:]); err != nil {
 		return err
 	}
-	s.shape, s.slides = append(s.shape[:0], x[0], m), s.slides[:0]
+	s.shape, s.slides = append(s.shape[:0], x[0], w[1]*o.groups), s.slides[:0]
 	for i := range x[2:] {
 		sl, err := o.window.transposed(i, len(x)-2, w[i+2], x[i+2])
 		if err != nil {

@@ -83,7 +83,7 @@ func (o *depthToSpace) Run(c *Call) error {
 		return rankError(0, len(x.Shape), "4")
 	}
 	if x.Type == onnx.String {
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	s := o.states.get()
 	defer o.states.put(s)

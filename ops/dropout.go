@@ -62,7 +62,7 @@ func (o *dropout) ChannelsLast(in []Info) ([]bool, bool) {
 // InPlace lists the numbers.
 func (o *dropout) InPlace() []int { return []int{0} }
 
-func (o *dropout) Run(c *Call) error { return half(c, o) }
+func (o *dropout) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *dropout) run(c *Call) error {
 	x := c.In[0]
@@ -100,7 +100,7 @@ func (o *dropout) run(c *Call) error {
 	case x.Type == onnx.Double:
 		drop(tensor.Of[float64](y), tensor.Of[float64](x), kept, 1/(1-ratio))
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	if !o.mask || !c.wants(1) {
 		return nil

@@ -156,7 +156,7 @@ func (o *einsum) Cost(in, _ []Info) Cost {
 	return Cost{MACs: macs}
 }
 
-func (o *einsum) Run(c *Call) error { return half(c, o) }
+func (o *einsum) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *einsum) run(c *Call) error {
 	if err := c.sameTypes(len(c.In)); err != nil {
@@ -184,7 +184,7 @@ func (o *einsum) run(c *Call) error {
 	case onnx.Uint64:
 		return contract[uint64](c, o)
 	default:
-		return typeError(0, dt)
+		return typeError(dt)
 	}
 }
 

@@ -137,7 +137,8 @@ func half(c *Call, op widening) error {
 	dt := onnx.Undefined
 	for _, t := range c.In {
 		if t != nil && typesHalf.has(t.Type) {
-			dt = t.Type
+			dt = t.Type // that of the first
+			break
 		}
 	}
 	if dt == onnx.Undefined {

@@ -130,7 +130,7 @@ func (o *gemm) PackedBytes() int64 {
 	return int64(o.packed.Bytes() + 4*len(o.bias))
 }
 
-func (o *gemm) Run(c *Call) error { return half(c, o) }
+func (o *gemm) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *gemm) run(c *Call) error {
 	p := o.states.get()
@@ -159,10 +159,10 @@ func (o *gemm) run(c *Call) error {
 	case onnx.Uint64:
 		err = gemmNumbers[uint64](c, o, p, y)
 	default:
-		return typeError(0, y.Type)
+		return typeError(y.Type)
 	}
 	if o.add || o.act.Kind != kernel.None {
-		return typeError(0, y.Type)
+		return typeError(y.Type)
 	}
 	return err
 }

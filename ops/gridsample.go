@@ -62,7 +62,7 @@ func (o *gridSample) Infer(in []Info) ([]Info, error) {
 	return []Info{out}, nil
 }
 
-func (o *gridSample) Run(c *Call) error { return half(c, o) }
+func (o *gridSample) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *gridSample) run(c *Call) error {
 	x, g := c.In[0], c.In[1]
@@ -87,7 +87,7 @@ func (o *gridSample) run(c *Call) error {
 	case onnx.Double:
 		sample(o, tensor.Of[float64](y), tensor.Of[float64](x), grid, x.Shape)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 
@@ -49,7 +50,7 @@ type imageWeights struct {
 	shape         []int
 	channels      kernel.ConvShape // channels and groups only
 	weights, bias []float32        // nil when no other padding can occur
-	make          func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
+	prepare       func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
 
 	mu   sync.Mutex
 	made []*madeKernel
@@ -63,10 +64,10 @@ type madeKernel struct {
 // newImageWeights takes the values of input 1 and, if there is one, of the bias, input 2, and lists these inputs. It
 // returns nil if they are not constants for images of one or two dimensions in float32.
 func newImageWeights(
-	in []Info, channels kernel.ConvShape, make func(*kernel.CPU, kernel.ConvShape, []float32, []float32, [2]int) imageKernel,
+	in []Info, channels kernel.ConvShape, prepare func(*kernel.CPU, kernel.ConvShape, []float32, []float32, [2]int) imageKernel,
 ) (*imageWeights, []int) {
 	w := in[1].Value
-	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), make: make}
+	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), prepare: prepare}
 	taken := []int{1}
 	if len(in) > 2 && !in[2].Missing() {
 		b := in[2].Value
@@ -127,7 +128,7 @@ func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
 			return m.kernel
 		}
 	}
-	m := &madeKernel{k.Pads, w.make(cpu, k, w.weights, w.bias, size)}
+	m := &madeKernel{k.Pads, w.prepare(cpu, k, w.weights, w.bias, size)}
 	w.made = append(w.made, m)
 	return m.kernel
 }
@@ -157,6 +158,9 @@ func (f fused) images(c *Call, s *convState, k imageKernel, y *tensor.Tensor) er
 		return err
 	}
 	x := c.In[0]
+	if x.Len() == 0 {
+		return fmt.Errorf("input 0 of shape %v has no elements", x.Shape)
+	}
 	n, ch, m := x.Shape[0], x.Shape[1], s.shape[1]
 	in, out := imageSize(x.Shape), imageSize(s.shape)
 	inner, outer := in[0]*in[1], out[0]*out[1]

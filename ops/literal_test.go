@@ -89,7 +89,7 @@ func (e example) node(in, out int) *Node {
 		a := &onnx.Attribute{Name: key, Type: onnx.AttributeInts}
 		number, err := strconv.ParseInt(value, 10, 64)
 		switch {
-		case strings.Contains(value, ","):
+		case strings.Contains(value, ",") && key != "equation":
 			for v := range strings.SplitSeq(strings.TrimSuffix(value, ","), ",") {
 				k, err := strconv.ParseInt(v, 10, 64)
 				if err != nil {

@@ -34,7 +34,7 @@ func (o *lpNormalization) Infer(in []Info) ([]Info, error) {
 // InPlace lists the only input.
 func (o *lpNormalization) InPlace() []int { return []int{0} }
 
-func (o *lpNormalization) Run(c *Call) error { return half(c, o) }
+func (o *lpNormalization) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *lpNormalization) run(c *Call) error {
 	x := c.In[0]
@@ -52,7 +52,7 @@ func (o *lpNormalization) run(c *Call) error {
 	case onnx.Double:
 		divideByNorm(tensor.Of[float64](y), tensor.Of[float64](x), pileOf(x.Shape, axis), o.p)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (o *meanVariance) Infer(in []Info) ([]Info, error) {
 	return []Info{{Type: in[0].Type, Shape: in[0].Shape}}, typesFloat.check(in, 0)
 }
 
-func (o *meanVariance) Run(c *Call) error { return half(c, o) }
+func (o *meanVariance) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *meanVariance) run(c *Call) error {
 	x := c.In[0]
@@ -127,7 +127,7 @@ func (o *meanVariance) run(c *Call) error {
 	case onnx.Double:
 		standardise(tensor.Of[float64](y), tensor.Of[float64](x), x.Shape, shared)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

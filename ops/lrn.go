@@ -35,7 +35,7 @@ func (o *lrn) Infer(in []Info) ([]Info, error) {
 	return []Info{{Type: in[0].Type, Shape: in[0].Shape}}, typesFloat.check(in, 0)
 }
 
-func (o *lrn) Run(c *Call) error { return half(c, o) }
+func (o *lrn) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *lrn) run(c *Call) error {
 	x := c.In[0]
@@ -59,7 +59,7 @@ func (o *lrn) run(c *Call) error {
 			normaliseChannel(o, tensor.Of[float64](y), tensor.Of[float64](x), p, i)
 		}
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func (o *matMul) PackedBytes() int64 {
 	return int64(o.packed.Bytes())
 }
 
-func (o *matMul) Run(c *Call) error { return half(c, o) }
+func (o *matMul) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *matMul) run(c *Call) error {
 	a, b := c.In[0], c.In[1]
@@ -149,10 +149,10 @@ func (o *matMul) run(c *Call) error {
 	case onnx.Uint64:
 		multiplyAll[uint64](p, y, a, b)
 	default:
-		return typeError(0, a.Type)
+		return typeError(a.Type)
 	}
 	if o.add || o.act.Kind != kernel.None {
-		return typeError(0, a.Type)
+		return typeError(a.Type)
 	}
 	return nil
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/effml/effml/tensor"
 )
 
-// typeError refuses the type of an input.
-func typeError(input int, dt onnx.DataType) error {
-	return fmt.Errorf("input %d: elements of type %s are not supported", input, tensor.TypeName(dt))
+// typeError refuses the type of input 0.
+func typeError(dt onnx.DataType) error {
+	return fmt.Errorf("input 0: elements of type %s are not supported", tensor.TypeName(dt))
 }
 
 // inputAt returns what is known of an input that need not be there.
@@ -27,6 +27,14 @@ func (c *Call) input(i int) *tensor.Tensor {
 		return c.In[i]
 	}
 	return nil
+}
+
+// throughFloat32 runs an operator through float32 when input 0 is of half precision; the types of others do not matter.
+func throughFloat32(c *Call, op widening) error {
+	if typesHalf.has(c.In[0].Type) {
+		return half(c, op)
+	}
+	return op.run(c)
 }
 
 // sameTypes checks that inputs 0 to n−1, as far as they are there, have one type.

@@ -67,7 +67,7 @@ func (o *groupNormalization) Infer(in []Info) ([]Info, error) {
 // InPlace lists the numbers.
 func (o *groupNormalization) InPlace() []int { return []int{0} }
 
-func (o *groupNormalization) Run(c *Call) error { return half(c, o) }
+func (o *groupNormalization) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *groupNormalization) run(c *Call) error {
 	x := c.In[0]
@@ -113,7 +113,7 @@ func (o *groupNormalization) run(c *Call) error {
 			}
 		}
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func (o *layerNormalization) Run(c *Call) error {
 	if typesHalf.has(x.Type) && (c.wants(1) || c.wants(2)) {
 		return o.halves(c)
 	}
-	return half(c, o)
+	return throughFloat32(c, o)
 }
 
 // halves runs on numbers of 16 bits when the statistics, which are float32, are asked for.
@@ -256,7 +256,7 @@ func (o *layerNormalization) run(c *Call) error {
 	case onnx.Double:
 		return o.doubles(c, axis, statistics)
 	}
-	return typeError(0, x.Type)
+	return typeError(x.Type)
 }
 
 func (o *layerNormalization) floats(c *Call, axis int, dense bool, statistics [2]*tensor.Tensor) error {

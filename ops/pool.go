@@ -91,7 +91,7 @@ func (o *pool) ChannelsLast(in []Info) ([]bool, bool) {
 	return []bool{ok}, ok
 }
 
-func (o *pool) Run(c *Call) error { return half(c, o) }
+func (o *pool) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *pool) run(c *Call) (err error) {
 	x := c.In[0]
@@ -121,6 +121,8 @@ func (o *pool) run(c *Call) (err error) {
 	}
 	switch {
 	case y.Len() == 0:
+	case x.Len() == 0:
+		return fmt.Errorf("input 0 of shape %v has no elements", x.Shape)
 	case x.Type == onnx.Float && len(s.slides) <= 2 && o.kind != poolNorm && indices == nil:
 		o.images(c, s, y)
 	case x.Layout != tensor.Plain:
@@ -134,7 +136,7 @@ func (o *pool) run(c *Call) (err error) {
 	case x.Type == onnx.Uint8 && o.kind == poolMax:
 		poolAll(o, s, elements[uint8](y), elements[uint8](x), indices, 0)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }
@@ -297,7 +299,7 @@ func (o *globalPool) Infer(in []Info) ([]Info, error) {
 // ChannelsLast takes any layout.
 func (o *globalPool) ChannelsLast([]Info) ([]bool, bool) { return []bool{true}, true }
 
-func (o *globalPool) Run(c *Call) error { return half(c, o) }
+func (o *globalPool) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *globalPool) run(c *Call) error {
 	x := c.In[0]
@@ -333,7 +335,7 @@ func (o *globalPool) run(c *Call) error {
 	case onnx.Double:
 		globalAll(o, elements[float64](y), elements[float64](x), p)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

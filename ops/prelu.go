@@ -43,7 +43,7 @@ func (prelu) ChannelsLast([]Info) ([]bool, bool) { return []bool{true, true}, fa
 // InPlace lists the numbers.
 func (prelu) InPlace() []int { return []int{0} }
 
-func (o prelu) Run(c *Call) error { return half(c, o) }
+func (o prelu) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o prelu) run(c *Call) error {
 	x, slope := c.In[0], c.In[1]

@@ -263,7 +263,7 @@ func (o *resize) Run(c *Call) error {
 	if o.mode == resizeNearest { // also moves elements of 16 bits
 		return o.run(c)
 	}
-	return half(c, o)
+	return throughFloat32(c, o)
 }
 
 func (o *resize) run(c *Call) error {
@@ -619,7 +619,7 @@ func mix[T float32 | float64](dst, src []T, a *resizeAxis, at int) {
 func (o *resize) integers(s *resizeState, y, x *tensor.Tensor) error {
 	n, err := numericOf(x.Type)
 	if err != nil || !typesInteger.has(x.Type) {
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	src, dst := make([]float64, x.Len()), make([]float64, y.Len())
 	n.loadFloats(src, x, 0)
@@ -654,7 +654,7 @@ func (o *resize) extrapolate(s *resizeState, y *tensor.Tensor) error {
 	if !value.SetFloats(0, []float32{o.extrapolation}, true) {
 		n, err := numericOf(y.Type)
 		if err != nil {
-			return typeError(0, y.Type)
+			return typeError(y.Type)
 		}
 		n.storeFloats(value, 0, []float64{float64(o.extrapolation)})
 	}

@@ -78,7 +78,7 @@ func (o *roiAlign) Infer(in []Info) ([]Info, error) {
 	return []Info{out}, err
 }
 
-func (o *roiAlign) Run(c *Call) error { return half(c, o) }
+func (o *roiAlign) Run(c *Call) error { return throughFloat32(c, o) }
 
 func (o *roiAlign) run(c *Call) error {
 	x, regions := c.In[0], c.In[1]
@@ -107,7 +107,7 @@ func (o *roiAlign) run(c *Call) error {
 		case onnx.Double:
 			err = alignRegion(o, tensor.Of[float64](y), tensor.Of[float64](x), x.Shape, corners[4*r:], r, n)
 		default:
-			err = typeError(0, x.Type)
+			err = typeError(x.Type)
 		}
 		if err != nil {
 			return err

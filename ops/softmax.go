@@ -58,7 +58,7 @@ func (o *softmax) Run(c *Call) error {
 	if o.kind == softmaxOf && c.In[0].Type == onnx.BFloat16 {
 		return o.bfloats(c)
 	}
-	return half(c, o)
+	return throughFloat32(c, o)
 }
 
 // bfloats rounds every step, as the definition by operators of the same type does.
@@ -127,7 +127,7 @@ func (o *softmax) run(c *Call) error {
 	case x.Type == onnx.Double:
 		o.doubles(elements[float64](y), elements[float64](x), p)
 	default:
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (o trilu) Run(c *Call) error {
 	}
 	width := tensor.Width(x.Type)
 	if width == 0 {
-		return typeError(0, x.Type)
+		return typeError(x.Type)
 	}
 	out, err := c.Out(0, x.Type, x.Shape)
 	if err != nil {

@@ -225,15 +225,6 @@ func (p *positions) start(s []slide) {
 	clear(p.at)
 }
 
-// seek goes to a position by its number.
-func (p *positions) seek(i int) {
-	for d := len(p.slides) - 1; d >= 0; d-- {
-		n := p.slides[d].out
-		p.at[d] = i % n
-		i /= n
-	}
-}
-
 // next goes to the next position, and from the last to the first.
 func (p *positions) next() {
 	for d := len(p.at) - 1; d >= 0; d-- {
