@@ -9,18 +9,10 @@ import (
 // tileGeneric is the definition of the micro-kernels: a tile of the given rows.
 func tileGeneric(t *tile, rows int) {
 	n := int(t.columns)
-	var sums [14][32]float32
-	offsets := unsafe.Slice(t.offsets, t.segments)
-	for r := range rows {
-		b := t.b
-		sum := sums[r][:n]
-		for _, offset := range offsets {
-			for _, x := range floats(t.a, r*t.lda+4*offset, t.k) {
-				for j, y := range floats(b, 0, n) {
-					sum[j] += x * y
-				}
-				b = unsafe.Add(b, t.ldb)
-			}
+	var sums [4][8]float32
+	for r := 0; r < rows; r += 2 {
+		for j := 0; j < n; j += 4 {
+			t.corner(r, min(r+1, rows-1), j, &sums)
 		}
 	}
 	for r := range rows {
@@ -52,6 +44,31 @@ func tileGeneric(t *tile, rows int) {
 		}
 		copy(c, sum)
 	}
+}
+
+// corner adds up two rows of four columns; a panel has a multiple of them.
+func (t *tile) corner(r0, r1, j int, sums *[4][8]float32) {
+	var s00, s01, s02, s03, s10, s11, s12, s13 float32
+	at := 4 * j
+	for _, offset := range unsafe.Slice(t.offsets, t.segments) {
+		row0, row1 := floats(t.a, r0*t.lda+4*offset, t.k), floats(t.a, r1*t.lda+4*offset, t.k)
+		row1 = row1[:len(row0)]
+		for k, x := range row0 {
+			y := row1[k]
+			b := (*[4]float32)(unsafe.Add(t.b, at))
+			at += t.ldb
+			s00 += x * b[0]
+			s01 += x * b[1]
+			s02 += x * b[2]
+			s03 += x * b[3]
+			s10 += y * b[0]
+			s11 += y * b[1]
+			s12 += y * b[2]
+			s13 += y * b[3]
+		}
+	}
+	*(*[4]float32)(sums[r0][j:]) = [4]float32{s00, s01, s02, s03}
+	*(*[4]float32)(sums[r1][j:]) = [4]float32{s10, s11, s12, s13}
 }
 
 // floats is n elements from so many bytes after p.

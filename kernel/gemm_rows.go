@@ -138,6 +138,9 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 				if rows = height; i < higher {
 					rows++
 				}
+				if j+1 == to && r.next == nil { // what comes next is other rows
+					t.ahead, t.step = uintptr(t.a)+uintptr(2*height*t.lda), 128
+				}
 				t.run(p.set, rows, narrow)
 				if t.ahead += quarter; block == 0 && i == 3 {
 					quarter, t.step = 0, 0

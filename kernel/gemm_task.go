@@ -167,25 +167,28 @@ func (t *gemmTask) multiply(p *Packed) {
 	t.run(t.mBlocks * t.nBlocks)
 }
 
-// cut chooses how many rows and panels make a piece, by the shape alone.
+// pieceWork is the number of products of a piece that is worth handing over.
+const pieceWork = 1 << 18
+
+// cut chooses how many rows and panels make a piece, by the shape alone: about a hundred rows, over which the loads of panels are
+// shared, and as many panels as stay in the third-level cache; less where that gives too few pieces to share out evenly.
 func (t *gemmTask) cut() {
 	height := tileRows(t.p.set)
-	rows := 112 / height * height
 	panels := t.p.panels()
+	rows := max(112, pieceWork/max(1, t.p.n*t.p.k)) / height * height
 	t.mBlocks = (t.r.m + rows - 1) / rows
 	t.nBlock = min(panels, max(1, 4*nearElements/max(1, t.p.k*t.p.width)))
 	for {
 		t.nBlocks = (panels + t.nBlock - 1) / t.nBlock
 		pieces := t.mBlocks * t.nBlocks
-		work := t.r.m * t.p.n * t.p.k / pieces
-		if pieces >= 16 || work < 1<<18 {
+		if pieces >= 16 || t.r.m*t.p.n*t.p.k/pieces < pieceWork {
 			return
 		}
-		switch {
-		case t.r.m/t.mBlocks > 2*height || t.nBlock == 1 && t.r.m/t.mBlocks > height/2:
-			t.mBlocks *= 2
-		case t.nBlock > 1:
+		switch rows := t.r.m / t.mBlocks; {
+		case t.nBlock > 8 || rows <= 2*height && t.nBlock > 1:
 			t.nBlock = (t.nBlock + 1) / 2
+		case rows > height/2:
+			t.mBlocks *= 2
 		default:
 			return
 		}

@@ -193,7 +193,7 @@ func TestGemm(t *testing.T) {
 	eachSet(t, func(t *testing.T, c *CPU) {
 		r := random()
 		for _, size := range productSizes(r) {
-			for range 3 {
+			for range 1 + 2*min(1, 20000/(size[0]*size[1]*size[2]+1)) {
 				p, out := randomProduct(r, size[0], size[1], size[2], 77)
 				what := fmt.Sprintf("%v A%v B%v α %v β %v act %v", size, p.TransA, p.TransB, p.Alpha, p.Beta, p.Act.Kind)
 				want, slack := p.oracle()
@@ -278,7 +278,9 @@ func TestGemmSpecials(t *testing.T) {
 				p.Act = Activation{Kind: ClipTo, A: -2, B: 2}
 				want, slack := p.oracle()
 				for i := range slack {
-					slack[i] = max(0, slack[i]) // NaN
+					if math.IsInf(slack[i], 0) || math.IsNaN(slack[i]) {
+						slack[i] = 0
+					}
 				}
 				Gemm(c, p)
 				checkProduct(t, fmt.Sprint(size, x), out, p.M, p.N, p.LDC, want, slack, 77)
@@ -291,7 +293,7 @@ func TestGemmSpecials(t *testing.T) {
 func TestGemmThreads(t *testing.T) {
 	for set := isa.Generic; set <= isa.Best(); set++ {
 		r := random()
-		for _, size := range [][3]int{{49, 160, 960}, {131, 77, 300}, {1, 500, 300}, {70, 1, 900}, {256, 320, 520}} {
+		for _, size := range [][3]int{{49, 160, 260}, {131, 77, 100}, {1, 500, 300}, {70, 1, 900}, {256, 160, 120}, {40, 90, 2500}} {
 			p, _ := randomProduct(r, size[0], size[1], size[2], 0)
 			p.Add, p.TransA, p.LDA = nil, false, size[2]
 			p.A = newBuffer(size[0]*size[2], 0).fill(r, 1).data
@@ -326,7 +328,7 @@ func TestGemmThreads(t *testing.T) {
 func TestGemmBatch(t *testing.T) {
 	eachSet(t, func(t *testing.T, c *CPU) {
 		r := random()
-		for _, size := range [][3]int{{20, 30, 64}, {1, 50, 9}, {260, 260, 270}} {
+		for _, size := range [][3]int{{20, 30, 64}, {1, 50, 9}, {70, 60, 50}} {
 			products, wants, slacks, outs := make([]Product, 9), make([][]float64, 9), make([][]float64, 9), make([]buffer, 9)
 			for i := range products {
 				p, out := randomProduct(r, size[0], size[1], size[2], 77)
