@@ -9,20 +9,20 @@ import (
 	"github.com/effml/effml/onnx"
 )
 
-// Types without a counterpart in Go. A value is the bits that the file format defines, in the lowest bits.
 type (
+	// Float16 and the following are types without a counterpart in Go: the bits that the file format defines, in the lowest bits.
 	Float16        uint16
-	BFloat16       uint16
-	Float8E4M3FN   uint8
-	Float8E4M3FNUZ uint8
-	Float8E5M2     uint8
-	Float8E5M2FNUZ uint8
-	Float8E8M0     uint8
-	Float4E2M1     uint8
-	Int4           int8 // −8…7
-	Uint4          uint8
-	Int2           int8 // −2…1
-	Uint2          uint8
+	BFloat16       uint16 // see Float16
+	Float8E4M3FN   uint8  // see Float16
+	Float8E4M3FNUZ uint8  // see Float16
+	Float8E5M2     uint8  // see Float16
+	Float8E5M2FNUZ uint8  // see Float16
+	Float8E8M0     uint8  // see Float16
+	Float4E2M1     uint8  // see Float16
+	Int4           int8   // −8…7
+	Uint4          uint8  // 0…15
+	Int2           int8   // −2…1
+	Uint2          uint8  // 0…3
 )
 
 // Element is the Go type of a tensor's elements; strings are reached by Strings.
@@ -33,7 +33,7 @@ type Element interface {
 }
 
 // TypeOf returns the data type whose elements are of Go type T.
-func TypeOf[T Element]() onnx.DataType { //nolint:funlen // one line a type
+func TypeOf[T Element]() onnx.DataType {
 	var zero T
 	switch any(zero).(type) {
 	case float32:
