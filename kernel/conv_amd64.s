@@ -374,6 +374,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -385,6 +387,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, DI
+	MOVQ  SI, R8
+	IMULQ DI, R8
+	LEAQ  (CX)(R8*1), CX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ DI, R8
+	ADDQ  R8, DX
 
 single:
 	SUBQ $0x01, BX
@@ -478,20 +490,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R8)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, DI
-	CMPQ    BX, DI
-	CMOVQLT BX, DI
-	SUBQ    DI, BX
-	MOVQ    SI, R8
-	IMULQ   DI, R8
-	LEAQ    (CX)(R8*1), CX
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	IMULQ   DI, R8
-	ADDQ    R8, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, DI
+	SUBQ  DI, BX
+	MOVQ  SI, R8
+	IMULQ DI, R8
+	LEAQ  (CX)(R8*1), CX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ DI, R8
+	ADDQ  R8, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -669,6 +679,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -680,6 +692,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, DI
+	MOVQ  SI, R8
+	IMULQ DI, R8
+	LEAQ  (CX)(R8*2), CX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ DI, R8
+	ADDQ  R8, DX
 
 single:
 	SUBQ $0x01, BX
@@ -773,20 +795,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R8)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, DI
-	CMPQ    BX, DI
-	CMOVQLT BX, DI
-	SUBQ    DI, BX
-	MOVQ    SI, R8
-	IMULQ   DI, R8
-	LEAQ    (CX)(R8*2), CX
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	IMULQ   DI, R8
-	ADDQ    R8, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, DI
+	SUBQ  DI, BX
+	MOVQ  SI, R8
+	IMULQ DI, R8
+	LEAQ  (CX)(R8*2), CX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ DI, R8
+	ADDQ  R8, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -984,6 +1004,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -995,6 +1017,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, R8
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*1), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
 
 single:
 	SUBQ $0x01, BX
@@ -1106,20 +1138,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R9)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	SUBQ    R8, BX
-	MOVQ    SI, R9
-	IMULQ   R8, R9
-	LEAQ    (CX)(R9*1), CX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   R8, R9
-	ADDQ    R9, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, R8
+	SUBQ  R8, BX
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*1), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -1325,6 +1355,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -1336,6 +1368,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, R8
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*2), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
 
 single:
 	SUBQ $0x01, BX
@@ -1447,20 +1489,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R9)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	SUBQ    R8, BX
-	MOVQ    SI, R9
-	IMULQ   R8, R9
-	LEAQ    (CX)(R9*2), CX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   R8, R9
-	ADDQ    R9, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, R8
+	SUBQ  R8, BX
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*2), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -1688,6 +1728,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -1699,6 +1741,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, R8
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*1), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
 
 single:
 	SUBQ $0x01, BX
@@ -1826,20 +1878,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R9)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	SUBQ    R8, BX
-	MOVQ    SI, R9
-	IMULQ   R8, R9
-	LEAQ    (CX)(R9*1), CX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   R8, R9
-	ADDQ    R9, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, R8
+	SUBQ  R8, BX
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*1), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -2075,6 +2125,8 @@ groupDone:
 	TESTQ   BX, BX
 	JZ      end
 	MOVQ    $+4, R8
+	CMPQ    BX, $0x01
+	JEQ     last
 	CMPQ    BX, R8
 	CMOVQLT BX, R8
 	SUBQ    R8, BX
@@ -2086,6 +2138,16 @@ groupDone:
 	IMULQ   R8, R9
 	ADDQ    R9, DX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, R8
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*2), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
 
 single:
 	SUBQ $0x01, BX
@@ -2213,20 +2275,18 @@ rows1mtrue:
 	VMASKMOVPS  Y3, Y2, (R9)
 
 singleDone:
-	TESTQ   BX, BX
-	JZ      end
-	MOVQ    $+1, R8
-	CMPQ    BX, R8
-	CMOVQLT BX, R8
-	SUBQ    R8, BX
-	MOVQ    SI, R9
-	IMULQ   R8, R9
-	LEAQ    (CX)(R9*2), CX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   R8, R9
-	ADDQ    R9, DX
-	JMP     singleLoop
+	TESTQ BX, BX
+	JZ    end
+	MOVQ  $+1, R8
+	SUBQ  R8, BX
+	MOVQ  SI, R9
+	IMULQ R8, R9
+	LEAQ  (CX)(R9*2), CX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ R8, R9
+	ADDQ  R9, DX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -5559,6 +5619,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -5570,6 +5632,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R8
+	IMULQ CX, R8
+	LEAQ  (DX)(R8*1), DX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ CX, R8
+	ADDQ  R8, BX
 
 single:
 	SUBQ $0x01, SI
@@ -5665,20 +5737,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R8
-	IMULQ   CX, R8
-	LEAQ    (DX)(R8*1), DX
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	IMULQ   CX, R8
-	ADDQ    R8, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R8
+	IMULQ CX, R8
+	LEAQ  (DX)(R8*1), DX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ CX, R8
+	ADDQ  R8, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -5858,6 +5928,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -5869,6 +5941,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R8
+	IMULQ CX, R8
+	LEAQ  (DX)(R8*2), DX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ CX, R8
+	ADDQ  R8, BX
 
 single:
 	SUBQ $0x01, SI
@@ -5964,20 +6046,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R8
-	IMULQ   CX, R8
-	LEAQ    (DX)(R8*2), DX
-	MOVQ    120(AX), R8
-	SHLQ    $0x02, R8
-	IMULQ   CX, R8
-	ADDQ    R8, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R8
+	IMULQ CX, R8
+	LEAQ  (DX)(R8*2), DX
+	MOVQ  120(AX), R8
+	SHLQ  $0x02, R8
+	IMULQ CX, R8
+	ADDQ  R8, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -6177,6 +6257,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -6188,6 +6270,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*1), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
 
 single:
 	SUBQ $0x01, SI
@@ -6301,20 +6393,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R9
-	IMULQ   CX, R9
-	LEAQ    (DX)(R9*1), DX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   CX, R9
-	ADDQ    R9, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*1), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -6522,6 +6612,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -6533,6 +6625,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*2), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
 
 single:
 	SUBQ $0x01, SI
@@ -6646,20 +6748,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R9
-	IMULQ   CX, R9
-	LEAQ    (DX)(R9*2), DX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   CX, R9
-	ADDQ    R9, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*2), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -6889,6 +6989,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -6900,6 +7002,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*1), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
 
 single:
 	SUBQ $0x01, SI
@@ -7029,20 +7141,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R9
-	IMULQ   CX, R9
-	LEAQ    (DX)(R9*1), DX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   CX, R9
-	ADDQ    R9, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*1), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER
@@ -7280,6 +7390,8 @@ groupDone:
 	TESTQ   SI, SI
 	JZ      end
 	MOVQ    $+4, CX
+	CMPQ    SI, $0x01
+	JEQ     last
 	CMPQ    SI, CX
 	CMOVQLT SI, CX
 	SUBQ    CX, SI
@@ -7291,6 +7403,16 @@ groupDone:
 	IMULQ   CX, R9
 	ADDQ    R9, BX
 	JMP     groupLoop
+
+last:
+	MOVQ  $+4, CX
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*2), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
 
 single:
 	SUBQ $0x01, SI
@@ -7420,20 +7542,18 @@ rows1mtrue:
 	VMOVUPS     Z2, K1, (CX)
 
 singleDone:
-	TESTQ   SI, SI
-	JZ      end
-	MOVQ    $+1, CX
-	CMPQ    SI, CX
-	CMOVQLT SI, CX
-	SUBQ    CX, SI
-	MOVQ    DI, R9
-	IMULQ   CX, R9
-	LEAQ    (DX)(R9*2), DX
-	MOVQ    120(AX), R9
-	SHLQ    $0x02, R9
-	IMULQ   CX, R9
-	ADDQ    R9, BX
-	JMP     singleLoop
+	TESTQ SI, SI
+	JZ    end
+	MOVQ  $+1, CX
+	SUBQ  CX, SI
+	MOVQ  DI, R9
+	IMULQ CX, R9
+	LEAQ  (DX)(R9*2), DX
+	MOVQ  120(AX), R9
+	SHLQ  $0x02, R9
+	IMULQ CX, R9
+	ADDQ  R9, BX
+	JMP   singleLoop
 
 end:
 	VZEROUPPER

@@ -30,9 +30,9 @@ func (s *ConvShape) choose(set isa.Set, h, w int) (algorithm, *winograd) {
 // fitted to measurements on a processor with AVX-512.
 const (
 	usualSize     = 28  // of an image, if it is unknown
-	shortRows     = 2   // a tile of A costs as much as if it had so many more rows
+	shortRows     = 1   // a tile of A costs as much as if it had so many more rows
 	shortDepth    = 16  // a sum costs as much as if it had so many more products
-	loadCost      = 16  // of an element of weights that comes from beyond the second-level cache, for a panel's columns
+	loadCost      = 16  // of an element of weights that is loaded from beyond the second-level cache, for a panel's columns
 	unfoldCost    = 0.3 // of an element of a window that is copied, likewise
 	transformCost = 0.2 // of an element of a transform, likewise
 )
@@ -43,10 +43,8 @@ func productCost(set isa.Set, m, k, n, weights int) float64 {
 	columns := float64(roundUp(n, width/2))
 	height := float64(m) / float64(ceilDiv(m, tileRows(set)))
 	cost := float64(m) * (1 + shortRows/height) * float64(k+shortDepth) * columns
-	if weights > nearWeights {
-		cost += loadCost * float64(k) * columns
-	}
-	return cost
+	far := max(0, 1-float64(nearWeights)/float64(weights))
+	return cost + far*loadCost*float64(k)*columns
 }
 
 // directCost is the cost of the direct convolution.

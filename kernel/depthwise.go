@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// slideTask is one call: it moves windows over images and keeps channels apart: it does depthwise convolutions and pooling. A piece is some
-// output rows. A block of channels is done for all of them before the next, so that what windows have in common stays in the
-// first-level cache. Windows that reach over the border are done one by one, with the taps that they have inside.
+// slideTask is one call: it moves windows over images and keeps channels apart, for depthwise convolutions and pooling. A piece
+// is some output rows, all channels of a pixel one after the other, as they are in memory. Windows that reach over the border are done one
+// by one, with the taps that they have inside.
 type slideTask struct {
 	c             *CPU
 	kind          convKernel // one of the kernels of tapArgs
@@ -19,13 +19,13 @@ type slideTask struct {
 	ep            Epilogue  // its Add and Act
 	countPad      bool      // of kernelTapsSum: what is summed is divided by all taps in the padded image
 
-	rows, block int     // of a piece, channels
-	lists       [][]int // of taps, twice as long as there are taps, one a worker
+	rows  int     // of a piece
+	lists [][]int // of taps, twice as long as there are taps, one a worker
 }
 
 const (
-	slidePiece = 1 << 17 // products of a piece
-	slideCache = 8 << 10 // elements of image rows that windows move over
+	slidePiece  = 1 << 17 // products that are worth a piece
+	slidePieces = 16      // pieces that share the work among threads well
 )
 
 var slideTasks = sync.Pool{New: func() any { return new(slideTask) }}
@@ -42,11 +42,7 @@ func (t *slideTask) run(c *CPU) {
 	}
 	taps := t.x.kernel * t.y.kernel
 	row := t.ow * t.ch * taps
-	t.rows = min(t.n*t.oh, max(1, (slidePiece+row/2)/row))
-	t.block = t.ch
-	if most := slideCache / max(1, t.y.kernel*t.x.size); t.ch > most {
-		t.block = min(t.ch, max(4*winogradLanes, most/winogradLanes*winogradLanes))
-	}
+	t.rows = min(t.n*t.oh, max((slidePiece+row/2)/row, ceilDiv(t.n*t.oh, slidePieces)))
 	for len(t.lists) < c.Threads() {
 		t.lists = append(t.lists, nil)
 	}
@@ -62,21 +58,18 @@ func (t *slideTask) Piece(i, worker int) {
 	from := i * t.rows
 	to := min(t.n*t.oh, from+t.rows)
 	ep := splitEpilogue(t.ep)
-	for ch := 0; ch < t.ch; ch += t.block {
-		r := slideRow{slideTask: t, first: ch, channels: min(t.block, t.ch-ch), list: t.lists[worker], lo: ep.lo, hi: ep.hi}
-		for row := from; row < to; row++ {
-			r.run(row/t.oh, row%t.oh)
-		}
+	r := slideRow{slideTask: t, list: t.lists[worker], lo: ep.lo, hi: ep.hi}
+	for row := from; row < to; row++ {
+		r.run(row/t.oh, row%t.oh)
 	}
 	ep.finish(t.c.ISA(), t.dst, from*t.ow*t.ch, to*t.ow*t.ch)
 }
 
-// slideRow is the work on output rows of a block of channels.
+// slideRow is the work of one worker on output rows.
 type slideRow struct {
 	*slideTask
-	first, channels int
-	list            []int
-	lo, hi          float32
+	list   []int
+	lo, hi float32
 }
 
 // run computes row oy of an image.
@@ -99,11 +92,11 @@ func (r *slideRow) run(image, oy int) {
 // at returns where element (i, j) of the window of a pixel is.
 func (r *slideRow) at(image, oy, ox, i, j int) int {
 	y, x := r.y.start(oy)+i*r.y.dilation, r.x.start(ox)+j*r.x.dilation
-	return ((image*r.y.size+y)*r.x.size+x)*r.ch + r.first
+	return ((image*r.y.size+y)*r.x.size + x) * r.ch
 }
 
 func (r *slideRow) output(image, oy, ox int) []float32 {
-	return r.dst[((image*r.oh+oy)*r.ow+ox)*r.ch+r.first:]
+	return r.dst[((image*r.oh+oy)*r.ow+ox)*r.ch:]
 }
 
 // fast computes pixels whose windows lie inside the image, but for rows before top and from bottom on.
@@ -113,8 +106,8 @@ func (r *slideRow) fast(image, oy, ox, pixels, top, bottom int) {
 	}
 	depthwiseRow(r.c.ISA(), &rowArgs{
 		dst: r.output(image, oy, ox), src: r.src[r.at(image, oy, ox, top, 0):],
-		w: r.weights[top*r.x.kernel*r.ch+r.first:], bias: r.bias[r.first:],
-		pixels: pixels, ch: r.channels, height: bottom - top,
+		w: r.weights[top*r.x.kernel*r.ch:], bias: r.bias,
+		pixels: pixels, ch: r.ch, height: bottom - top,
 		dstStep: r.ch, srcStep: r.ch, srcRow: r.y.dilation * r.x.size * r.ch, wStep: r.ch,
 		lo: r.lo, hi: r.hi, width: r.x.kernel, stride: r.x.stride,
 	})
@@ -124,7 +117,7 @@ func (r *slideRow) fast(image, oy, ox, pixels, top, bottom int) {
 func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 	left, right := r.x.inside(ox, 0, 0)
 	a := tapArgs{
-		dst: r.output(image, oy, ox), pixels: pixels, ch: r.channels, dstStep: r.ch, srcStep: r.x.stride * r.ch,
+		dst: r.output(image, oy, ox), pixels: pixels, ch: r.ch, dstStep: r.ch, srcStep: r.x.stride * r.ch,
 		at: r.list[:0], wAt: r.list[len(r.list)/2:][:0], lo: r.lo, hi: r.hi,
 	}
 	if r.kind == kernelTapsMax {
@@ -133,7 +126,7 @@ func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 	for i := top; i < bottom; i++ {
 		for j := left; j < right; j++ {
 			a.at = append(a.at, ((i-top)*r.y.dilation*r.x.size+(j-left)*r.x.dilation)*r.ch)
-			a.wAt = append(a.wAt, (i*r.x.kernel+j)*r.ch+r.first)
+			a.wAt = append(a.wAt, (i*r.x.kernel+j)*r.ch)
 		}
 	}
 	if len(a.at) > 0 {
@@ -141,7 +134,7 @@ func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 	}
 	switch r.kind {
 	case kernelTapsDot:
-		a.w, a.bias = r.weights, r.bias[r.first:]
+		a.w, a.bias = r.weights, r.bias
 	case kernelTapsSum:
 		count := len(a.at)
 		if r.countPad {

@@ -45,20 +45,35 @@ func (m *machine) depthwise(width, step int) {
 		JZ(operand.LabelRef("end"))
 		next := GP64()
 		MOVQ(operand.I32(pixels), next)
-		CMPQ(left, next)
-		CMOVQLT(left, next)
+		if pixels > 1 {
+			CMPQ(left, operand.Imm(1))
+			JEQ(operand.LabelRef("last"))
+			CMPQ(left, next)
+			CMOVQLT(left, next)
+		}
 		SUBQ(next, left)
-		t := GP64()
-		MOVQ(pixel, t)
-		IMULQ(next, t)
-		LEAQ(mem{Base: src, Index: t, Scale: uint8(step)}, src)
-		t = stride(a, rowDstStep)
-		IMULQ(next, t)
-		ADDQ(t, dst)
+		m.advance(a, next, src, pixel, dst, step)
 		JMP(operand.LabelRef(label + "Loop"))
+		if pixels > 1 { // one pixel alone is faster than a whole group again
+			Label("last")
+			next = GP64()
+			MOVQ(operand.I32(pixels), next)
+			m.advance(a, next, src, pixel, dst, step)
+		}
 	}
 	Label("end")
 	m.end()
+}
+
+// advance moves on by a number of pixels.
+func (m *machine) advance(a mem, pixels, src, pixel, dst gpr, step int) {
+	t := GP64()
+	MOVQ(pixel, t)
+	IMULQ(pixels, t)
+	LEAQ(at(src, t, step), src)
+	t = stride(a, rowDstStep)
+	IMULQ(pixels, t)
+	ADDQ(t, dst)
 }
 
 // depthwiseGroup emits one vector of channels of neighbouring output pixels.
