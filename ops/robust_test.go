@@ -33,7 +33,7 @@ func TestMalformed(t *testing.T) {
 					ran++
 				}
 			}
-			if ran == 0 {
+			if ran == 0 && !testing.Short() {
 				t.Errorf("%s: no node ran", s.name)
 			}
 		}

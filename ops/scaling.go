@@ -42,7 +42,7 @@ func (s scaling) of(x *tensor.Tensor, scale []int) (spread, error) {
 	}
 	axis, err := axisOf(s.axis, len(x.Shape))
 	if err != nil {
-		if len(x.Shape) == 1 && len(scale) == 1 { // the axis does not matter
+		if len(x.Shape) == 1 && len(scale) == 1 && s.axis == 1 { // the default axis
 			axis = 0
 		} else {
 			return spread{}, err

@@ -243,19 +243,42 @@ func (w *work) scalarOf(t *tensor.Tensor) (int, error) {
 
 // positions reads indices into an axis of n elements; negative ones count from the end.
 func (w *work) positions(t *tensor.Tensor, n int) ([]int, error) {
-	v, err := w.intsOf(t)
-	if err != nil {
-		return nil, fmt.Errorf("indices: %w", err)
+	if err := checkPositions(t, n); err != nil {
+		return nil, err
 	}
-	for i, x := range v {
-		if x < -n || x >= n {
-			return nil, fmt.Errorf("index %d at position %d is outside of %d", x, i, n)
-		}
-		if x < 0 {
-			v[i] = x + n
-		}
-	}
+	v := w.take(t.Len())
+	positionsFrom(v, t, 0, n)
 	return v, nil
+}
+
+// positionsFrom fills v with the indices that t has from element first on.
+func positionsFrom(v []int, t *tensor.Tensor, first, n int) {
+	for i := range v {
+		if v[i] = integerAt(t, first+i); v[i] < 0 {
+			v[i] += n
+		}
+	}
+}
+
+// integerAt returns an element of an int32 or int64 tensor.
+func integerAt(t *tensor.Tensor, i int) int {
+	if t.Type == onnx.Int32 {
+		return int(elements[int32](t)[i])
+	}
+	return int(elements[int64](t)[i])
+}
+
+// checkPositions checks indices into an axis of n elements.
+func checkPositions(t *tensor.Tensor, n int) error {
+	if !typesIndex.has(t.Type) {
+		return fmt.Errorf("indices: %s is not of integers", t)
+	}
+	for i := range t.Len() {
+		if k := integerAt(t, i); k < -n || k >= n {
+			return fmt.Errorf("index %d at position %d is outside of %d", k, i, n)
+		}
+	}
+	return nil
 }
 
 // axisInput returns a list of axes that is an attribute or else input i of a run; nil, without error, if it is neither.
