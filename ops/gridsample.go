@@ -135,13 +135,13 @@ func (o *gridSample) along(parts []weighted, v float64, extent int) []weighted {
 	if o.align {
 		lo, hi = 0, float64(extent-1)
 	}
-	if x < lo || x > hi {
-		switch o.padding {
-		case "border":
-			x = min(max(x, 0), float64(extent-1))
-		case "reflection":
-			x = reflect(x, lo, hi)
-		}
+	// Cubic interpolation finds its four elements before they are moved inside, as PyTorch and ONNX Runtime do.
+	switch {
+	case x >= lo && x <= hi || o.mode == resizeCubic:
+	case o.padding == "border":
+		x = min(max(x, 0), float64(extent-1))
+	case o.padding == "reflection":
+		x = reflect(x, lo, hi)
 	}
 	weights := [4]float64{1}
 	first, count := int(math.Floor(x)), 1

@@ -331,6 +331,10 @@ func (o *globalPool) run(c *Call) error {
 			globalAll(o, elements[float32](y), elements[float32](x), p)
 			return nil
 		}
+		if o.kind == poolMean && x.Layout == tensor.ChannelsLast {
+			kernel.GlobalAverage(c.CPU, tensor.Of[float32](y), tensor.Of[float32](x), p.outer, p.inner, p.n)
+			return nil
+		}
 		kernel.Reduce(c.CPU, op, tensor.Of[float32](y), tensor.Of[float32](x), p.outer, p.n, p.inner)
 	case onnx.Double:
 		globalAll(o, elements[float64](y), elements[float64](x), p)
