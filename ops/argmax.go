@@ -83,30 +83,51 @@ func (o *argument) run(c *Call) error {
 }
 
 func (numbers[T]) argument(o *argument, dst, src *tensor.Tensor, p pile) {
-	s := elements[T](src)
-	for i, d := 0, tensor.Of[int64](dst); i < len(d); i++ {
-		column := s[i/p.inner*p.n*p.inner+i%p.inner:]
-		best, at := column[0], 0
-		for k := 1; k < p.n; k++ {
-			x := column[k*p.inner]
-			better := x > best
-			if o.least {
-				better = x < best
-			}
-			switch {
-			case best != best: // NaN stays, and gives way to a later one only
-				better = o.latest && x != x
-			case x != x:
-				better = true
-			case o.latest:
-				better = better || x == best
-			}
-			if better {
-				best, at = x, k
+	d, s := tensor.Of[int64](dst), elements[T](src)
+	clear(d)
+	if p.inner == 1 {
+		for i := range d {
+			row := s[i*p.n:][:p.n]
+			for k, x := range row {
+				if k > 0 && better(o, x, row[d[i]]) {
+					d[i] = int64(k)
+				}
 			}
 		}
-		d[i] = int64(at)
+		return
 	}
+	var best [256]T // of columns that are scanned together, row after row
+	for outer := range p.outer {
+		for first := 0; first < p.inner; first += len(best) {
+			n := min(len(best), p.inner-first)
+			at := d[outer*p.inner+first:][:n]
+			for k := range p.n {
+				row := s[(outer*p.n+k)*p.inner+first:][:n]
+				if k == 0 {
+					copy(best[:], row)
+					continue
+				}
+				for i, x := range row {
+					if better(o, x, best[i]) {
+						best[i], at[i] = x, int64(k)
+					}
+				}
+			}
+		}
+	}
+}
+
+// better reports whether x takes the place of the best so far.
+func better[T number](o *argument, x, best T) bool {
+	switch {
+	case best != best: // NaN stays, and gives way to a later one only
+		return o.latest && x != x
+	case x != x:
+		return true
+	case x == best:
+		return o.latest
+	}
+	return (x > best) != o.least
 }
 
 // cumulative is CumSum and CumProd: sums or products of the elements up to each along an axis, or if exclusive of those before

@@ -100,11 +100,12 @@ func (o *castOp) Run(c *Call) error {
 func reinterpret(dst, src *tensor.Tensor) {
 	copy(dst.Bytes(), src.Bytes())
 	if n := dst.Type.Bits(); n < 8 {
-		for i, b := range dst.Bytes() {
+		d := dst.Bytes()
+		for i, b := range d {
 			if b &= 1<<n - 1; dst.Type == onnx.Int4 || dst.Type == onnx.Int2 {
 				b = byte(int8(b<<(8-n)) >> (8 - n))
 			}
-			dst.Bytes()[i] = b
+			d[i] = b
 		}
 	}
 }
@@ -178,12 +179,14 @@ func (b *blocks64) storeFloats(dst *tensor.Tensor, first, n int, how conversion)
 	case dst.Type == onnx.Double:
 		copy(tensor.Of[float64](dst)[first:], b.floats[:n])
 	case dst.Type == onnx.Bool:
+		d := elements[bool](dst)[first:]
 		for i, v := range b.floats[:n] {
-			elements[bool](dst)[first+i] = v != 0
+			d[i] = v != 0
 		}
 	case dst.Type == onnx.Float8E8M0:
+		d := dst.Bytes()[first:]
 		for i, v := range b.floats[:n] {
-			elements[uint8](dst)[first+i] = encodeE8M0(float32(v), how)
+			d[i] = encodeE8M0(float32(v), how)
 		}
 	case dst.Type.IsFloat():
 		for i, v := range b.floats[:n] {
@@ -216,8 +219,9 @@ func truncated(v float64, to onnx.DataType) int64 {
 func (b *blocks64) storeInts(dst *tensor.Tensor, first, n int) error {
 	switch bits := dst.Type.Bits(); {
 	case dst.Type == onnx.Bool:
+		d := elements[bool](dst)[first:]
 		for i, v := range b.ints[:n] {
-			elements[bool](dst)[first+i] = v != 0
+			d[i] = v != 0
 		}
 		return nil
 	case dst.Type == onnx.Int4 || dst.Type == onnx.Int2:

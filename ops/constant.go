@@ -271,8 +271,9 @@ func (o sequence) run(c *Call) error {
 
 func (numbers[T]) ramp(dst, start, delta *tensor.Tensor) {
 	a, d := elements[T](start)[0], elements[T](delta)[0]
-	for i := range elements[T](dst) {
-		elements[T](dst)[i] = a + T(i)*d
+	to := elements[T](dst)
+	for i := range to {
+		to[i] = a + T(i)*d
 	}
 }
 

@@ -253,28 +253,38 @@ func (w *work) positions(t *tensor.Tensor, n int) ([]int, error) {
 
 // positionsFrom fills v with the indices that t has from element first on.
 func positionsFrom(v []int, t *tensor.Tensor, first, n int) {
-	for i := range v {
-		if v[i] = integerAt(t, first+i); v[i] < 0 {
-			v[i] += n
-		}
+	if t.Type == onnx.Int32 {
+		fromEnd(v, tensor.Of[int32](t)[first:], n)
+	} else {
+		fromEnd(v, tensor.Of[int64](t)[first:], n)
 	}
 }
 
-// integerAt returns an element of an int32 or int64 tensor.
-func integerAt(t *tensor.Tensor, i int) int {
-	if t.Type == onnx.Int32 {
-		return int(elements[int32](t)[i])
+// fromEnd copies indices; negative ones count from the end of n elements.
+func fromEnd[T int32 | int64](v []int, index []T, n int) {
+	for i := range v {
+		k := int(index[i])
+		if k < 0 {
+			k += n
+		}
+		v[i] = k
 	}
-	return int(elements[int64](t)[i])
 }
 
 // checkPositions checks indices into an axis of n elements.
 func checkPositions(t *tensor.Tensor, n int) error {
-	if !typesIndex.has(t.Type) {
-		return fmt.Errorf("indices: %s is not of integers", t)
+	switch t.Type {
+	case onnx.Int32:
+		return checkWithin(tensor.Of[int32](t), n)
+	case onnx.Int64:
+		return checkWithin(tensor.Of[int64](t), n)
 	}
-	for i := range t.Len() {
-		if k := integerAt(t, i); k < -n || k >= n {
+	return fmt.Errorf("indices: %s is not of integers", t)
+}
+
+func checkWithin[T int32 | int64](index []T, n int) error {
+	for i, k := range index {
+		if int(k) < -n || int(k) >= n {
 			return fmt.Errorf("index %d at position %d is outside of %d", k, i, n)
 		}
 	}

@@ -132,14 +132,16 @@ type ranked[T number] struct {
 
 // before reports whether element i comes before element j.
 func (r *ranked[T]) before(i, j int) bool {
-	c := cmp.Compare(r.s[i*r.step], r.s[j*r.step])
-	if a, b := r.s[i*r.step], r.s[j*r.step]; a != a || b != b { // cmp has NaN as the least
-		c = -c
-	}
-	if c == 0 {
+	a, b := r.s[i*r.step], r.s[j*r.step]
+	switch {
+	case a > b:
+		return !r.least
+	case a < b:
+		return r.least
+	case a == b || a != a && b != b:
 		return i < j
 	}
-	return (c > 0) != r.least
+	return (a != a) != r.least // NaN is the greatest
 }
 
 // best fills heap with the positions of the first of n elements, in order: a heap of the best so far has the last of them on top.
