@@ -22,6 +22,7 @@ const (
 	minimalIn     = 1 << 20 // elements of the transformed tiles of a piece
 	minimalOut    = 1 << 17 // elements of products that are transformed back at a time
 	minimalPieces = 8       // pieces that share the work among threads well
+	minimalPanels = 4       // of a piece, so many that transforming its tiles is little
 	minimalFirst  = 4       // blocks below which all is transformed first
 	nearWeights   = 1 << 18 // elements of weights that stay in the second-level cache
 )
@@ -35,16 +36,25 @@ func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
 	if p.in%collideStride == 0 {
 		p.in += cacheLine
 	}
-	most := max(tileRows(set), min(minimalTiles, minimalIn/(p.size*p.in)))
-	p.tiles = ceilDiv(p.total, ceilDiv(p.total, most))
-	p.blocks = ceilDiv(p.total, p.tiles)
-	p.first = p.blocks < minimalFirst
 	all := cv.packed[0].panels()
-	p.panels = ceilDiv(all, min(ceilDiv(all, 2), ceilDiv(minimalPieces, p.blocks)))
+	most := min(minimalTiles, minimalIn/(p.size*p.in))
+	p.bring = p.size*s.In*s.Out > nearWeights
+	if !p.bring { // weights are at hand, so that pieces may be small
+		most = min(most, max(tileRows(set), ceilDiv(p.total, minimalPieces)))
+		if all == 1 && p.total >= tileRows(set) {
+			most = min(most, ceilDiv(p.total, 2))
+		}
+	}
+	p.tiles = ceilDiv(p.total, ceilDiv(p.total, max(1, most)))
+	p.blocks = ceilDiv(p.total, p.tiles)
+	p.panelBlocks = min(all, ceilDiv(minimalPieces, p.blocks))
+	if p.first = p.blocks < minimalFirst && p.panelBlocks > 1; !p.first {
+		p.panelBlocks = min(p.panelBlocks, max(1, all/minimalPanels))
+	}
+	p.panels = ceilDiv(all, p.panelBlocks)
 	p.panelBlocks = ceilDiv(all, p.panels)
 	p.together = max(1, min(p.panels, minimalOut/(p.size*p.tiles*tileWidth(set))))
 	p.columns = p.together * tileWidth(set)
-	p.bring = p.size*s.In*s.Out > nearWeights
 	p.inPosition = p.tiles*p.in | cacheLine
 	p.outPosition = p.tiles*p.columns | cacheLine
 	p.edge = roundUp(p.size*s.In, cacheLine)
