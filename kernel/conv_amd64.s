@@ -2956,18 +2956,16 @@ channelDone:
 // func winogradOutput2AVX2(a *byte)
 // Requires: AVX
 TEXT ·winogradOutput2AVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
-	MOVQ         24(AX), CX
-	MOVQ         136(AX), DX
-	SHLQ         $0x02, DX
-	VBROADCASTSS 144(AX), Y0
-	VBROADCASTSS 148(AX), Y0
-	MOVQ         $+4, BX
-	IMULQ        DX, BX
-	LEAQ         (BX)(BX*2), SI
-	LEAQ         (BX)(BX*4), DI
-	MOVQ         96(AX), R8
-	XORQ         DI, DI
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  136(AX), DX
+	SHLQ  $0x02, DX
+	MOVQ  $+4, BX
+	IMULQ DX, BX
+	LEAQ  (BX)(BX*2), SI
+	LEAQ  (BX)(BX*4), DI
+	MOVQ  96(AX), R8
+	XORQ  DI, DI
 
 channelBlock1:
 	CMPQ    R8, $+8
@@ -4129,18 +4127,16 @@ channelDone:
 // func winogradOutput4AVX2(a *byte)
 // Requires: AVX, FMA3
 TEXT ·winogradOutput4AVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), AX
-	MOVQ         24(AX), CX
-	MOVQ         136(AX), DX
-	SHLQ         $0x02, DX
-	VBROADCASTSS 144(AX), Y0
-	VBROADCASTSS 148(AX), Y0
-	MOVQ         $+6, BX
-	IMULQ        DX, BX
-	LEAQ         (BX)(BX*2), SI
-	LEAQ         (BX)(BX*4), DI
-	MOVQ         96(AX), R9
-	XORQ         R8, R8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  136(AX), DX
+	SHLQ  $0x02, DX
+	MOVQ  $+6, BX
+	IMULQ DX, BX
+	LEAQ  (BX)(BX*2), SI
+	LEAQ  (BX)(BX*4), DI
+	MOVQ  96(AX), R9
+	XORQ  R8, R8
 
 channelBlock1:
 	CMPQ        R9, $+8

@@ -37,7 +37,7 @@ func (cv *Conv) planDirect(n, h, w int) directPlan {
 	oh, ow := cv.Output(h, w)
 	pointwise := s.pointwise()
 	if pointwise {
-		n, h, w, oh, ow = 1, 1, n*h*w, 1, n*h*w
+		n, w, oh, ow = 1, n*h*w, 1, n*h*w
 	}
 	p := directPlan{n: n, oh: oh, ow: ow, groups: s.Groups, colStep: 1, rowStep: s.Stride[0]}
 	p.pixel, p.pitch, p.lda = s.In, w*s.In, s.Stride[1]*s.In

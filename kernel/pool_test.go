@@ -80,8 +80,15 @@ func TestPoolOutput(t *testing.T) {
 		ceil                                bool
 		want                                int
 	}{
-		{112, 3, 2, 1, 1, false, 56}, {111, 3, 2, 0, 0, false, 55}, {110, 3, 2, 0, 0, false, 54}, {110, 3, 2, 0, 0, true, 55},
-		{5, 2, 3, 0, 0, true, 2}, {4, 1, 3, 0, 0, true, 2}, {3, 1, 3, 0, 0, true, 1}, {2, 3, 1, 0, 0, false, 0}, {5, 3, 2, 1, 1, true, 3},
+		{112, 3, 2, 1, 1, false, 56},
+		{111, 3, 2, 0, 0, false, 55},
+		{110, 3, 2, 0, 0, false, 54},
+		{110, 3, 2, 0, 0, true, 55},
+		{5, 2, 3, 0, 0, true, 2},
+		{4, 1, 3, 0, 0, true, 2},
+		{3, 1, 3, 0, 0, true, 1},
+		{2, 3, 1, 0, 0, false, 0},
+		{5, 3, 2, 1, 1, true, 3},
 	} {
 		s := PoolShape{
 			Kernel: [2]int{k.kernel, 1}, Stride: [2]int{k.stride, 1}, Dilation: [2]int{1, 1},

@@ -226,7 +226,8 @@ func (m *machine) winogradOutput(w *winograd) {
 	n := w.size()
 	src, position := field(a, outSrc), stride(a, outPosition)
 	bounds := func() (lo, hi vec) { return m.splat(a.Offset(outLo)), m.splat(a.Offset(outHi)) }
-	if lo, hi := bounds(); m.wide { // AVX2 has no registers left for them
+	if m.wide { // AVX2 has no registers left for them
+		lo, hi := bounds()
 		bounds = func() (vec, vec) { return lo, hi }
 	}
 	row := GP64()
