@@ -9,20 +9,32 @@ import (
 	"github.com/effml/effml/onnx"
 )
 
+// Types without a counterpart in Go hold the bits that the file format defines, in the lowest bits.
 type (
-	// Float16 and the following are types without a counterpart in Go: the bits that the file format defines, in the lowest bits.
-	Float16        uint16
-	BFloat16       uint16 // see Float16
-	Float8E4M3FN   uint8  // see Float16
-	Float8E4M3FNUZ uint8  // see Float16
-	Float8E5M2     uint8  // see Float16
-	Float8E5M2FNUZ uint8  // see Float16
-	Float8E8M0     uint8  // see Float16
-	Float4E2M1     uint8  // see Float16
-	Int4           int8   // −8…7
-	Uint4          uint8  // 0…15
-	Int2           int8   // −2…1
-	Uint2          uint8  // 0…3
+	// Float16 is IEEE's binary16.
+	Float16 uint16
+	// BFloat16 is the upper half of a float32.
+	BFloat16 uint16
+	// Float8E4M3FN is S.1111.111 without infinities.
+	Float8E4M3FN uint8
+	// Float8E4M3FNUZ is Float8E4M3FN with one NaN and no negative zero.
+	Float8E4M3FNUZ uint8
+	// Float8E5M2 is the upper half of a Float16.
+	Float8E5M2 uint8
+	// Float8E5M2FNUZ is Float8E5M2 without infinities, with one NaN and no negative zero.
+	Float8E5M2FNUZ uint8
+	// Float8E8M0 is a power of two.
+	Float8E8M0 uint8
+	// Float4E2M1 is S.11.1 without infinities and NaN.
+	Float4E2M1 uint8
+	// Int4 is −8…7.
+	Int4 int8
+	// Uint4 is 0…15.
+	Uint4 uint8
+	// Int2 is −2…1.
+	Int2 int8
+	// Uint2 is 0…3.
+	Uint2 uint8
 )
 
 // Element is the Go type of a tensor's elements; strings are reached by Strings.
