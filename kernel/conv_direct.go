@@ -9,7 +9,8 @@ type directPlan struct {
 	rows, panels int // of a piece
 	rowPieces    int // of an image
 	panelPieces  int
-	groups       int
+	groups       int // of a piece
+	groupPieces  int
 
 	copied   bool
 	colStep  int // of the copy: pixels of the image from one column to the next
@@ -28,6 +29,7 @@ const (
 	directUnfold  = 1 << 18 // elements of the unfolded windows of a piece, likewise
 	directPieces  = 16      // pieces that share the work among threads well
 	directFew     = 4       // pieces that do, if there is much to copy for each
+	unfoldDepth   = 32      // channels below which it takes too long
 	directCost    = 4       // panels for which the product must be so many times as long as what is copied
 	collideStride = 512     // elements: rows so far apart, or a multiple, collide in the first-level cache
 )
@@ -39,13 +41,17 @@ func (cv *Conv) planDirect(n, h, w int) directPlan {
 	if pointwise {
 		n, w, oh, ow = 1, n*h*w, 1, n*h*w
 	}
-	p := directPlan{n: n, oh: oh, ow: ow, groups: s.Groups, colStep: 1, rowStep: s.Stride[0]}
+	p := directPlan{n: n, oh: oh, ow: ow, groups: 1, colStep: 1, rowStep: s.Stride[0]}
 	p.pixel, p.pitch, p.lda = s.In, w*s.In, s.Stride[1]*s.In
 	p.rows = min(oh, max(1, (directPixels+ow/2)/ow))
 	p.rows = ceilDiv(oh, ceilDiv(oh, p.rows))
-	k := cv.packed[0].k
+	all, k := cv.packed[0].panels(), cv.packed[0].k
+	if all == 1 { // one copy of the image serves several groups
+		p.groups = ceilDiv(s.Groups, ceilDiv(directPieces, p.n*ceilDiv(oh, p.rows)))
+	}
+	p.groupPieces = ceilDiv(s.Groups, p.groups)
 	switch height := tileRows(cv.set); {
-	case p.rows > 1 && 4*ow < 3*height*ceilDiv(ow, height):
+	case p.rows > 1 && s.In/s.Groups >= unfoldDepth && 4*ow < 3*height*ceilDiv(ow, height):
 		p.unfolded = scratchStride(k)
 		p.rows = min(p.rows, max(1, directUnfold/(ow*p.unfolded)))
 		p.scratch = p.rows * ow * p.unfolded
@@ -53,15 +59,14 @@ func (cv *Conv) planDirect(n, h, w int) directPlan {
 		p.planCopy(s, w)
 	}
 	p.rowPieces = ceilDiv(oh, p.rows)
-	all := cv.packed[0].panels()
-	pieces := p.n * p.rowPieces * p.groups
+	pieces := p.n * p.rowPieces * p.groupPieces
 	least := min(ceilDiv(directCost*p.scratch, p.rows*ow*k+1), ceilDiv(all, ceilDiv(directFew, pieces)))
 	p.panels = max(1, least, ceilDiv(all, ceilDiv(directPieces, pieces)))
 	p.panelPieces = ceilDiv(all, p.panels)
 	return p
 }
 
-// planCopy plans a copy of the channels of a group, without pixels that no window sees.
+// planCopy plans a copy of the channels of some groups, without pixels that no window sees.
 func (p *directPlan) planCopy(s *ConvShape, w int) {
 	p.copied = true
 	step := s.Stride[1]
@@ -73,7 +78,7 @@ func (p *directPlan) planCopy(s *ConvShape, w int) {
 	}
 	wx, wy := s.window(1, w), s.window(0, 1)
 	p.cols = (p.ow-1)*step + wx.extent()
-	p.pixel = s.In / s.Groups
+	p.pixel = s.In / s.Groups * p.groups
 	if step*p.pixel%collideStride == 0 {
 		p.pixel += cacheLine
 	}
@@ -93,7 +98,7 @@ func (s *ConvShape) pointwise() bool {
 // copyRows is the number of image rows that p.rows rows of windows read.
 func (p *directPlan) copyRows(w window) int { return (p.rows-1)*p.rowStep + w.extent() }
 
-func (p *directPlan) pieces() int { return p.n * p.rowPieces * p.groups * p.panelPieces }
+func (p *directPlan) pieces() int { return p.n * p.rowPieces * p.groupPieces * p.panelPieces }
 
 // segments appends the offsets of the parts of a window whose elements are together.
 func (p *directPlan) segments(offsets []int, s *ConvShape) []int {
@@ -111,42 +116,49 @@ func (p *directPlan) segments(offsets []int, s *ConvShape) []int {
 	return offsets
 }
 
-// directPiece computes some output rows and panels of one image and group.
+// directPiece computes some output rows of some groups, or of some panels of one group, of one image.
 func (t *convTask) directPiece(i, worker int) {
 	p, s := &t.direct, &t.cv.shape
 	first := i % p.panelPieces * p.panels
 	i /= p.panelPieces
-	g := i % p.groups
-	i /= p.groups
+	from := i % p.groupPieces * p.groups
+	i /= p.groupPieces
 	y := i % p.rowPieces * p.rows
 	image := i / p.rowPieces
 	rows := min(p.rows, p.oh-y)
 	in, out := s.In/s.Groups, s.Out/s.Groups
-	src := t.src[image*(len(t.src)/p.n)+g*in:]
-	packed := t.cv.packed[g]
-	last := min(first+p.panels, packed.panels())
+	src := t.src[image*(len(t.src)/p.n):]
+	scratch := t.scratch[min(len(t.scratch), worker*p.scratch):]
+	to := min(from+p.groups, s.Groups)
+	if p.copied {
+		t.copyImage(scratch, src[from*in:], (to-from)*in, y, rows)
+	}
 	act, _, _, more := clipOnly(t.ep.Act)
-	b := rowBlock{m: p.ow, lda: p.lda, offsets: t.offsets, k: packed.k / len(t.offsets), ldc: s.Out, addStride: s.Out}
-	b.a, b.blocks, b.step = t.scratch[min(len(t.scratch), worker*p.scratch):], rows, p.rowStep*p.pitch
-	switch {
-	case p.unfolded > 0:
-		t.unfold(b.a, src, y, rows)
-		b.m, b.blocks, b.lda, b.offsets, b.k = rows*p.ow, 1, p.unfolded, nil, packed.k
-	case p.copied:
-		t.copyImage(b.a, src, y, rows)
-	default:
-		b.a = src[y*s.Stride[0]*p.pitch:]
-	}
-	start := (image*p.oh+y)*p.ow*s.Out + g*out
-	b.dst = t.dst[start:]
-	b.ep = Epilogue{Bias: t.ep.Bias[g*out : (g+1)*out], Act: act}
-	if t.ep.Add != nil {
-		b.ep.Add = t.ep.Add[start:]
-	}
-	packed.rows(&b, first, last)
-	if more {
-		lo, hi := first*packed.width, min(last*packed.width, out)
-		t.activate(start+lo, rows*p.ow, hi-lo)
+	for g := from; g < to; g++ {
+		packed := t.cv.packed[g]
+		b := rowBlock{m: p.ow, lda: p.lda, offsets: t.offsets, k: packed.k / len(t.offsets), ldc: s.Out, addStride: s.Out}
+		b.blocks, b.step = rows, p.rowStep*p.pitch
+		switch {
+		case p.unfolded > 0:
+			t.unfold(scratch, src[g*in:], y, rows)
+			b.a, b.m, b.blocks, b.lda, b.offsets, b.k = scratch, rows*p.ow, 1, p.unfolded, nil, packed.k
+		case p.copied:
+			b.a = scratch[(g-from)*in:]
+		default:
+			b.a = src[y*s.Stride[0]*p.pitch+g*in:]
+		}
+		start := (image*p.oh+y)*p.ow*s.Out + g*out
+		b.dst = t.dst[start:]
+		b.ep = Epilogue{Bias: t.ep.Bias[g*out : (g+1)*out], Act: act}
+		if t.ep.Add != nil {
+			b.ep.Add = t.ep.Add[start:]
+		}
+		last := min(first+p.panels, packed.panels())
+		packed.rows(&b, first, last)
+		if more {
+			lo, hi := first*packed.width, min(last*packed.width, out)
+			t.activate(start+lo, rows*p.ow, hi-lo)
+		}
 	}
 }
 
@@ -198,16 +210,15 @@ func (w window) seen(j, n int) (from, end int) {
 	return from, max(from, min(n, ceilDiv(w.size-at, w.stride)))
 }
 
-// copyImage copies what rows of windows from row y on read, with zeros where the image ends.
-func (t *convTask) copyImage(dst, src []float32, y, rows int) {
+// copyImage copies what rows of windows from row y on read of some channels, with zeros where the image ends.
+func (t *convTask) copyImage(dst, src []float32, channels, y, rows int) {
 	p, s := &t.direct, &t.cv.shape
 	wx, wy := s.window(1, t.w), s.window(0, t.h)
 	rowStep := s.Stride[0] / p.rowStep // pixels of the image from row to row
 	columns := window{kernel: 1, stride: p.colStep, dilation: 1, before: wx.before, size: t.w}
 	from, end := columns.seen(0, p.cols)
-	in := s.In / s.Groups
-	a := copyArgs{count: end - from, n: in, dstStep: p.pixel, srcStep: p.colStep * s.In}
-	if p.pixel == s.In && p.colStep == 1 {
+	a := copyArgs{count: end - from, n: channels, dstStep: p.pixel, srcStep: p.colStep * s.In}
+	if channels == s.In && p.pixel == s.In && p.colStep == 1 {
 		a.count, a.n = min(1, a.count), a.count*a.n
 	}
 	for r := range (rows-1)*p.rowStep + wy.extent() {

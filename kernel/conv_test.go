@@ -267,3 +267,31 @@ func TestConvAllocations(t *testing.T) {
 		}
 	}
 }
+
+// Winograd's algorithms must not lose more than a few bits of what a direct convolution keeps: relative to the range of the
+// results, which is what errors of networks are relative to, at most 5e-6 where float32 sums themselves have 1e-6.
+func TestWinogradError(t *testing.T) {
+	eachSet(t, func(t *testing.T, c *CPU) {
+		r := random()
+		s := square(128, 16, 1, 3, 1, 1)
+		k := newConvCase(r, s, 1, 16, 16)
+		k.ep, k.bias = nil, nil
+		for i, x := range k.src.data {
+			k.src.data[i] = max(x, 0)
+		}
+		want, _ := slowConv(s, k.src.data, k.weights.data, nil, 1, 16, 16, nil)
+		widest := max(slices.Max(want), -slices.Min(want))
+		for _, win := range []*winograd{newF23(), newF43()} {
+			cv := newConv(c, s, k.weights.data, nil, minimal, win)
+			got := make([]float32, len(want))
+			cv.Run(c, got, k.src.data, 1, 16, 16, nil, make([]float32, cv.Scratch(1, 16, 16)))
+			worst := 0.0
+			for i, w := range want {
+				worst = max(worst, math.Abs(float64(got[i])-w)/widest)
+			}
+			if worst > 5e-6 {
+				t.Errorf("F(%d,3): error %.2g of the range", win.out, worst)
+			}
+		}
+	})
+}
