@@ -166,7 +166,7 @@ func (p *Packed) ahead(t *tile, r *rowBlock, j, row int) {
 	case r.next != nil:
 		t.ahead = uintptr(unsafe.Pointer(unsafe.SliceData(r.next))) + uintptr(4*(row*r.nextStride+j*p.width))
 		t.step = 4 * r.nextStride
-	case j+1 < p.panels() && p.rowStride == p.width:
+	case j+1 < p.panels():
 		next, stride, _, _ := p.panel(j+1, row)
 		t.ahead, t.step = uintptr(next), stride
 	default:

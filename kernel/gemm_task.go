@@ -67,12 +67,12 @@ func (t *gemmTask) product(p *Product) {
 	t.b, t.ldb, t.trans = p.B, p.LDB, p.TransB
 	t.own.resize(t.cpu.set, p.K, p.N)
 	switch {
-	case p.M <= fewRows && !p.TransB && p.K > 0 && p.K*p.N <= nearElements:
+	case !p.TransB && p.K > 0 && p.K*p.LDB <= nearElements:
 		t.own.data, t.own.rowStride, t.own.step = p.B, p.LDB, t.own.width
 		t.own.last = t.memory(t.own.lastWidth * p.K)
 		t.own.packPanels(p.N/t.own.width, t.own.panels(), p.B, p.LDB, false)
 		t.multiply(&t.own)
-	case p.M <= 2*fewRows:
+	case p.M <= fewRows:
 		t.packAndMultiply()
 	default:
 		t.own.divide(t.memory(t.own.size()))
@@ -81,11 +81,12 @@ func (t *gemmTask) product(p *Product) {
 	}
 }
 
-// With few rows it does not pay to pack B, or at least not to write it to memory; unless it is larger than what stays near,
-// in the second-level cache, it is read where it is.
 const (
-	fewRows      = 100
+	// nearElements is how many elements stay in the second-level cache: of so many, B is read where it is.
 	nearElements = 1 << 18
+
+	// fewRows is for how many rows it does not pay to pack B as a whole, that is to write it to memory.
+	fewRows = 200
 )
 
 // memory returns n elements for packed panels.
