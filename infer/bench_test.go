@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
 )
 
 // BenchmarkRun times a run of real models, batch 1, and reports GFLOP/s, a multiplication and an addition being two.
@@ -47,4 +50,25 @@ func BenchmarkStart(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkOverhead runs a chain of nodes that do next to nothing: what is measured is what a node costs beside its work.
+func BenchmarkOverhead(b *testing.B) {
+	const n = 1000
+	nodes := make([]*onnx.Node, n)
+	for i := range nodes {
+		nodes[i] = nd(fmt.Sprintf("v%d = Abs v%d", i+1, i))
+	}
+	m := graphOf([]*onnx.ValueInfo{val("v0", 1)}, []*onnx.ValueInfo{val(fmt.Sprintf("v%d", n), 1)}, nil, nodes...)
+	r := session(b, m, Options{ISA: best(b), Threads: 2}).NewRunner()
+	in := []*tensor.Tensor{floats([]int{1}, 1)}
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Run(ctx, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/node")
 }

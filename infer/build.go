@@ -73,12 +73,12 @@ func domain(name string) string {
 // graph fills the graph of an empty scope. A body gets a value for each of its inputs; of the main graph those that have an
 // initializer are constants.
 func (b *builder) graph(s *scope, g *onnx.Graph, isBody bool) error {
-	for _, t := range g.Initializers {
-		v, err := tensor.FromONNX(t)
-		if err != nil {
-			return err
-		}
-		c := s.graph.add(t.Name, ops.Of(v))
+	constants, err := b.constants(g.Initializers)
+	if err != nil {
+		return err
+	}
+	for i, t := range g.Initializers {
+		c := s.graph.add(t.Name, ops.Of(constants[i]))
 		c.stored = t
 		s.names[t.Name] = c
 	}

@@ -10,41 +10,49 @@ import (
 // FromONNX returns the values of a tensor of a model. Where they lie in the file as they would in memory the result is a
 // view of the (memory-mapped, read-only) file: do not write to it.
 func FromONNX(o *onnx.Tensor) (*Tensor, error) {
+	t, _, err := View(o)
+	return t, err
+}
+
+// View is FromONNX that also tells whether the elements are the bytes that o gave, and no copy of them.
+func View(o *onnx.Tensor) (t *Tensor, view bool, err error) {
 	shape := make([]int, len(o.Dims))
 	for i, d := range o.Dims {
 		shape[i] = int(d)
 	}
 	if _, err := Count(shape); err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", o.Name, err)
+		return nil, false, fmt.Errorf("tensor %q: %w", o.Name, err)
 	}
 	if o.DataType == onnx.String {
 		text, err := o.Strings()
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		out := &Tensor{Type: onnx.String, Shape: shape, strings: make([]string, len(text))}
 		for i, s := range text {
 			out.strings[i] = string(s)
 		}
-		return out, nil
+		return out, false, nil
 	}
 	w := Width(o.DataType)
 	if w == 0 {
-		return nil, fmt.Errorf("tensor %q: elements of type %s are not supported", o.Name, o.DataType)
+		return nil, false, fmt.Errorf("tensor %q: elements of type %s are not supported", o.Name, o.DataType)
 	}
 	raw, err := o.Bytes()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	t := &Tensor{Type: o.DataType, Shape: shape, data: raw}
+	t = &Tensor{Type: o.DataType, Shape: shape, data: raw}
 	switch bits := o.DataType.Bits(); {
 	case bits < 8:
 		t.data = unpack(raw, t.Len(), bits, o.DataType == onnx.Int4 || o.DataType == onnx.Int2)
 	case len(raw) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%uintptr(min(w, 8)) != 0:
 		t.data = Buffer(len(raw))
 		copy(t.data, raw)
+	default:
+		view = true
 	}
-	return t, nil
+	return t, view, nil
 }
 
 // unpack spreads n elements of 2 or 4 bits, the first in the lowest bits of a byte, to a byte each.
