@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/onnx"
@@ -20,6 +21,7 @@ type builder struct {
 	calling   []functionKey
 	problems  []*NodeError
 	nodes     int
+	invented  int // names of dimensions
 }
 
 type functionKey struct{ domain, name, overload string }
@@ -99,11 +101,12 @@ func (b *builder) graph(s *scope, g *onnx.Graph, isBody bool) error {
 			b.problem(s.path+"input "+in.Name, "graph", 0, err)
 		}
 		for i := range info.Shape {
-			switch d := &info.Shape[i]; {
-			case isBody: // what is declared need not hold for every iteration
+			d := &info.Shape[i]
+			if isBody { // what is declared need not hold for every iteration
 				*d = ops.Unknown
-			case !d.IsKnown() && d.Name == "":
-				d.Name = fmt.Sprintf("%s%s.%d", invented, in.Name, i)
+			}
+			if *d == ops.Unknown {
+				d.Name = b.invent()
 			}
 		}
 		v := s.graph.add(in.Name, info)
@@ -129,6 +132,11 @@ func (b *builder) graph(s *scope, g *onnx.Graph, isBody bool) error {
 
 // invented begins the names of dimensions that the model leaves without one.
 const invented = "?"
+
+func (b *builder) invent() string {
+	b.invented++
+	return invented + strconv.Itoa(b.invented)
+}
 
 // declaredInfo is what a model says of an input or output.
 func declaredInfo(v *onnx.ValueInfo) (ops.Info, error) {
@@ -230,6 +238,13 @@ func (b *builder) node(s *scope, n *onnx.Node) {
 		var info ops.Info
 		if i < len(out) {
 			info = out[i]
+		}
+		// A dimension of which nothing is known has a name at least, so that what has the same is seen to be as large.
+		for k, d := range info.Shape {
+			if d == ops.Unknown {
+				info.Shape = slices.Clone(info.Shape)
+				info.Shape[k].Name = b.invent()
+			}
 		}
 		v := s.graph.add(name, info)
 		v.from = x

@@ -300,6 +300,23 @@ func TestFusion(t *testing.T) {
 	}
 }
 
+// TestFusionOpenSize finds two values equal in size although nothing is known of it.
+func TestFusionOpenSize(t *testing.T) {
+	m := graphOf([]*onnx.ValueInfo{val("x", "n", 3, "h", "w")}, []*onnx.ValueInfo{val("y")},
+		map[string]*tensor.Tensor{"k": floats([]int{3, 3, 3, 3}, 0.1, -0.2, 0.3, 0.05)},
+		nd("a = Conv x, k", attr("strides", []int64{2, 2})), nd("r = Relu a"), nd("b = Conv r, k", attr("pads", []int64{1, 1, 1, 1})), nd("y = Add b, r"))
+	s := session(t, m, Options{ISA: best(t)})
+	for _, shape := range [][]int{{1, 3, 9, 8}, {2, 3, 3, 3}} {
+		x := floats(shape, 1, -2, 0.5)
+		if d, err := distance(run(t, s, []*tensor.Tensor{x})[0], run(t, session(t, m, Options{NoFuse: true}), []*tensor.Tensor{x})[0]); err != nil || d > 1e-5 {
+			t.Errorf("%v differs by %g, %v", shape, d, err)
+		}
+	}
+	if n := len(s.main.nodes); n != 2 {
+		t.Errorf("%d nodes, want 2", n)
+	}
+}
+
 func TestNoAllocation(t *testing.T) {
 	if raced {
 		t.Skip("under the race detector pools forget at random")

@@ -158,14 +158,9 @@ func (p *program) pack(known []ops.Info) error {
 			continue
 		}
 		n.packed, n.dropped = op, dropped
-		given := int64(0)
 		for _, i := range dropped {
-			given += p.drop(n.in[i])
+			p.drop(n.in[i])
 		}
-		if sized, ok := op.(interface{ PackedBytes() int64 }); ok {
-			given = sized.PackedBytes()
-		}
-		p.s.packed += given
 	}
 	p.forget()
 	return nil
@@ -194,14 +189,9 @@ func (p *program) forget() {
 	}
 }
 
-// drop notes that an operand needs a constant no longer, and returns the bytes that it had.
-func (p *program) drop(v *value) int64 {
-	if v == nil || v.info.Value == nil {
-		return 0
-	}
-	n := int64(v.info.Value.Size())
-	if v.stored != nil {
+// drop notes that an operand needs a constant no longer.
+func (p *program) drop(v *value) {
+	if v != nil && v.info.Value != nil && v.stored != nil {
 		p.s.uses[v.stored]--
 	}
-	return n
 }

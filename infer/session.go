@@ -54,7 +54,6 @@ type Session struct {
 	// planning serialises what changes the graph: packing, and what is known of captured values while plans are made.
 	planning sync.Mutex
 	uses     map[*onnx.Tensor]int // how many operands still need a tensor of the model
-	packed   int64                // bytes
 
 	mu   sync.Mutex
 	idle []*Runner
@@ -166,9 +165,12 @@ func (s *Session) Files() []onnx.FileInfo {
 func (s *Session) Stats() Stats {
 	s.planning.Lock()
 	defer s.planning.Unlock()
-	st := Stats{PackedBytes: s.packed, Nodes: len(s.main.nodes)}
+	st := Stats{Nodes: len(s.main.nodes)}
 	for _, n := range s.main.nodes {
 		st.Fused += n.fused
+		if p, ok := n.packed.(ops.Sizer); ok {
+			st.PackedBytes += p.PackedBytes()
+		}
 	}
 	if p := s.main.newest(); p != nil {
 		st.ArenaBytes, st.Repacks, st.RepackBytes, st.MACs, st.Nodes = int64(p.arena), p.repacks, p.repackBytes, p.macs, p.computed

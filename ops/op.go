@@ -8,7 +8,7 @@ import (
 
 // Op is an operator with its attributes: what a node computes. It is immutable and may run in several goroutines at once.
 //
-// An operator says more about itself by implementing Coster, Packer, ChannelsLaster, InPlacer, Viewer, Scratcher or
+// An operator says more about itself by implementing Coster, Packer, Sizer, ChannelsLaster, InPlacer, Viewer, Scratcher or
 // Activator as well. (Gradients are to be another such interface, beside Run in the same file.)
 type Op interface {
 	// Infer returns what is known of the outputs from what is known of the inputs: type and shape, and values where the
@@ -36,6 +36,12 @@ type Packer interface {
 	// Pack returns an operator that computes the same from inputs of which those with a Value in info are constant. Of those it
 	// names in dropped it needs no longer the values: it gets nil for them. Shapes in info may be unknown.
 	Pack(cpu *kernel.CPU, info []Info) (packed Op, dropped []int, err error)
+}
+
+// Sizer is implemented by operators that Pack returns.
+type Sizer interface {
+	// PackedBytes returns the memory that prepared inputs take.
+	PackedBytes() int64
 }
 
 // ChannelsLaster is implemented by operators that can work on tensors of rank 4 in the layout tensor.ChannelsLast.
