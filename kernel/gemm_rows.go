@@ -243,4 +243,4 @@ func tileWidth(set isa.Set) int { return [...]int{8, 16, 32}[set] }
 
 // tileDepth is the number of rows of a panel, that is elements of rows of A, that are used before other panels are. With some panels
 // and a hundred rows of A they stay in the second-level cache.
-func tileDepth(set isa.Set) int { return [...]int{512, 2048, 2048}[set] }
+func tileDepth(set isa.Set) int { return [...]int{512, 1536, 1536}[set] }

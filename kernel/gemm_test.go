@@ -371,3 +371,30 @@ func TestGemv(t *testing.T) {
 		}
 	})
 }
+
+// After the first calls, which leave their memory behind for others, products allocate nothing.
+func TestGemmAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector drops pooled memory at random")
+	}
+	eachSet(t, func(t *testing.T, c *CPU) {
+		r := random()
+		for _, size := range [][3]int{{14, 70, 30}, {300, 40, 64}, {150, 700, 400}, {1, 300, 50}, {90, 1, 50}} {
+			p, _ := randomProduct(r, size[0], size[1], size[2], 0)
+			p.TransA, p.LDA, p.A = false, p.K, make([]float32, p.M*p.K)
+			b := Pack(c, p.B, p.LDB, p.K, p.N, p.TransB)
+			batch := []Product{*p, *p}
+			batch[1].C = slices.Clone(p.C)
+			for what, f := range map[string]func(){
+				"Gemm":        func() { Gemm(c, p) },
+				"GemmBatch":   func() { GemmBatch(c, batch) },
+				"Packed.Gemm": func() { b.Gemm(c, p.M, p.A, p.LDA, p.C, p.LDC, &p.Epilogue, p.LDC) },
+				"Gemv":        func() { Gemv(c, p.C[:1], p.A, p.K, p.A, 1, p.K, nil) },
+			} {
+				if n := testing.AllocsPerRun(10, f); n > 0 {
+					t.Errorf("%s of %v: %v allocations", what, size, n)
+				}
+			}
+		}
+	})
+}
