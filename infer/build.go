@@ -251,10 +251,13 @@ func (b *builder) node(s *scope, n *onnx.Node) {
 		x.out = append(x.out, v)
 		s.names[name] = v
 	}
-	if err == nil && !b.fold(x) {
+	if err == nil && (x.is(late) || !b.s.fold(x)) {
 		s.graph.nodes = append(s.graph.nodes, x)
 	}
 }
+
+// late is the operator that is computed only once the optimiser has seen what its result is for.
+const late = "DequantizeLinear"
 
 func firstName(names []string) string {
 	if len(names) > 0 {

@@ -20,9 +20,9 @@ var random = []string{"RandomNormal", "RandomUniform", "RandomNormalLike", "Rand
 
 // fold computes a node whose inputs are constant, if the result is not out of proportion, and makes its outputs constants. A
 // node that fails is left to the run, which may never come to it.
-func (b *builder) fold(n *node) bool {
+func (s *Session) fold(n *node) bool {
 	known := !slices.ContainsFunc(n.out, func(v *value) bool { return v != nil && v.info.Value == nil })
-	if !known && !b.compute(n) {
+	if !known && !s.compute(n) {
 		return false
 	}
 	for _, v := range n.out {
@@ -46,12 +46,12 @@ func storedConstant(n *node) *onnx.Tensor {
 	return nil
 }
 
-func (b *builder) compute(n *node) bool {
-	if b.s.options.NoFuse || slices.Contains(random, n.kind) || strings.HasPrefix(n.kind, "Random") || len(n.captured) > 0 {
+func (s *Session) compute(n *node) bool {
+	if s.options.NoFuse || slices.Contains(random, n.kind) || strings.HasPrefix(n.kind, "Random") || len(n.captured) > 0 {
 		return false
 	}
 	bound := int64(maxFoldBytes)
-	c := &ops.Call{CPU: b.s.cpu, Outs: make([]*tensor.Tensor, len(n.out)), Wanted: make([]bool, len(n.out))}
+	c := &ops.Call{CPU: s.cpu, Outs: make([]*tensor.Tensor, len(n.out)), Wanted: make([]bool, len(n.out))}
 	for _, v := range n.in {
 		if v == nil {
 			c.In = append(c.In, nil)

@@ -20,6 +20,8 @@ type optimiser struct {
 
 func optimise(s *Session, g *graph) {
 	o := &optimiser{s: s, g: g}
+	o.each(o.quantised)
+	o.forward(o.fold)
 	for _, pass := range []func(*node){o.identity, o.product, o.layerNorm, o.globalMean, o.shuffle, o.pad} {
 		o.each(pass)
 	}
@@ -139,6 +141,15 @@ func number(v *value) (float64, bool) {
 
 // constant adds a constant.
 func (o *optimiser) constant(name string, t *tensor.Tensor) *value { return o.g.add(name, ops.Of(t)) }
+
+// fold makes the outputs of a node constants if its inputs are.
+func (o *optimiser) fold(n *node) {
+	if len(n.in) == 0 || slices.ContainsFunc(n.in, func(v *value) bool { return v != nil && !v.constant() }) || !o.s.fold(n) {
+		return
+	}
+	o.dead[n] = true
+	o.unread(n.in)
+}
 
 // identity skips nodes that give what they get.
 func (o *optimiser) identity(n *node) {

@@ -300,6 +300,40 @@ func TestFusion(t *testing.T) {
 	}
 }
 
+// TestQuantised computes a convolution between DequantizeLinear and QuantizeLinear by its codes.
+func TestQuantised(t *testing.T) {
+	w := make([]int8, 4*3)
+	for i := range w {
+		w[i] = int8(37*i%255 - 127)
+	}
+	m := graphOf([]*onnx.ValueInfo{val("x", 1, 3, 2, 2)}, []*onnx.ValueInfo{typed(onnx.Uint8, "y")},
+		map[string]*tensor.Tensor{
+			"s": tensor.Scalar(float32(0.02)), "z": tensor.Scalar(uint8(128)), "w": tensor.From(w, 4, 3, 1, 1), "ws": floats([]int{4}, 0.01, 0.02, 0.005, 0.03), "wz": tensor.From(make([]int8, 4), 4),
+			"b": tensor.From([]int32{100, -2000, 0, 5}, 4), "bs": floats([]int{4}, 0.0002, 0.0004, 0.0001, 0.0006), "ys": tensor.Scalar(float32(0.05)), "yz": tensor.Scalar(uint8(0)),
+		},
+		nd("xq = QuantizeLinear x, s, z"), nd("xf = DequantizeLinear xq, s, z"), nd("wf = DequantizeLinear w, ws, wz", attr("axis", 0)), nd("bf = DequantizeLinear b, bs", attr("axis", 0)),
+		nd("c = Conv xf, wf, bf"), nd("r = Relu c"), nd("y = QuantizeLinear r, ys, yz"))
+	x := floats([]int{1, 3, 2, 2}, 1, -2, 0.5, 0.75, -1.25, 2.5, 0.1)
+	var want []uint8 // by the definition, in integers
+	for o := range 4 {
+		for p := range 4 {
+			sum := []int{100, -2000, 0, 5}[o]
+			for c := range 3 {
+				q := math.RoundToEven(float64(tensor.Of[float32](x)[4*c+p] / 0.02))
+				sum += int(max(-128, min(127, q))) * int(w[3*o+c])
+			}
+			v := math.RoundToEven(float64(sum) * 0.02 * []float64{0.01, 0.02, 0.005, 0.03}[o] / 0.05)
+			want = append(want, uint8(max(0, min(255, v))))
+		}
+	}
+	s := both(t, m, []*tensor.Tensor{x}, tensor.From(want, 1, 4, 2, 2))
+	for _, n := range s.main.nodes {
+		if n.is("Conv", "DequantizeLinear") {
+			t.Errorf("node %s is left", n.name)
+		}
+	}
+}
+
 // TestFusionOpenSize finds two values equal in size although nothing is known of it.
 func TestFusionOpenSize(t *testing.T) {
 	m := graphOf([]*onnx.ValueInfo{val("x", "n", 3, "h", "w")}, []*onnx.ValueInfo{val("y")},

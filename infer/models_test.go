@@ -158,10 +158,17 @@ func TestModels(t *testing.T) {
 					continue
 				}
 				o.ISA = best(t)
-				plain := run(t, load(t, path, o), in)
+				other := load(t, path, o)
+				plain, most := run(t, other, in), 0.0
+				if o.NoFuse {
+					most = 1e-4
+				}
+				if slices.ContainsFunc(other.main.nodes, func(n *node) bool { return o.NoFuse && n.is("QuantizeLinear") }) {
+					most = 0.02 // sums in another order fall on the other side of a half now and then
+				}
 				for i := range out {
 					d, err := distance(out[i], plain[i])
-					if err != nil || d > 1e-4 || !o.NoFuse && d > 0 {
+					if err != nil || d > most {
 						t.Errorf("output %d: optimised on 2 threads and %+v differ by %g of the range, %v", i, o, d, err)
 					}
 				}
