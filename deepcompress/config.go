@@ -23,6 +23,7 @@ type Config struct {
 	Exclude       []string `yaml:"exclude,omitempty" json:"exclude,omitempty" doc:"patterns of tensor or node names that keep their precision"`
 	StripMetadata *bool    `yaml:"strip-metadata,omitempty" json:"strip-metadata,omitempty" doc:"drop doc strings and exporter traces; by default as the preset says"`
 	EmitONNX      string   `yaml:"emit-onnx,omitempty" json:"emit-onnx,omitempty" doc:"where to write the plain ONNX model that the archive decodes to"`
+	EmitPacked    string   `yaml:"emit-onnx-packed,omitempty" json:"emit-onnx-packed,omitempty" doc:"where to write a small ONNX model with the weights as codes behind DequantizeLinear or Gather"`
 	Strict        bool     `yaml:"strict,omitempty" json:"strict,omitempty" doc:"fail where a weight cannot be compressed as planned"`
 	Force         bool     `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
 	DryRun        bool     `yaml:"dry-run,omitempty" json:"dry-run,omitempty" doc:"plan and count bytes, write nothing but plan-out"`
@@ -86,7 +87,7 @@ func (c Config) Validate() error {
 	if c.MinRatio < 0 || math.IsNaN(c.MinRatio) || math.IsInf(c.MinRatio, 0) {
 		add("min-ratio: %v is out of range, it must be a positive number", c.MinRatio)
 	}
-	outputs := map[string]string{"output": c.OutputPath(), "emit-onnx": c.EmitONNX, "plan-out": c.PlanOut}
+	outputs := map[string]string{"output": c.OutputPath(), "emit-onnx": c.EmitONNX, "emit-onnx-packed": c.EmitPacked, "plan-out": c.PlanOut}
 	errs = append(errs, samePaths(outputs, map[string]string{"input": c.Input, "plan": c.PlanPath})...)
 	return usage(errs)
 }

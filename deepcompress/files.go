@@ -115,6 +115,11 @@ func save(ctx context.Context, r *archive.Reader, output string, c DecompressCon
 	if err != nil {
 		return nil, err
 	}
+	return saveModel(ctx, m, output, c, ev)
+}
+
+// saveModel writes a model, of which c says how, and describes what it wrote.
+func saveModel(ctx context.Context, m *onnx.Model, output string, c DecompressConfig, ev job.Events) (*job.File, error) {
 	var total int64
 	for _, ref := range m.Tensors() {
 		total += ref.Size()

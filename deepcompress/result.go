@@ -24,6 +24,7 @@ type Result struct {
 	Gates    []job.Gate   `json:"gates,omitempty"`
 	Notes    []string     `json:"notes" doc:"what a reader must know"`
 	ONNX     *job.File    `json:"onnx,omitempty" doc:"the plain model written by emit-onnx"`
+	Packed   *job.File    `json:"onnx_packed,omitempty" doc:"the small ONNX model written by emit-onnx-packed"`
 	PlanOut  string       `json:"plan_out,omitempty" doc:"the resolved plan that was written"`
 	Stripped int64        `json:"stripped_bytes" doc:"bytes of doc strings and exporter traces that were dropped"`
 }

@@ -103,7 +103,7 @@ func (r *run) open() (err error) {
 		return err
 	}
 	for _, f := range r.file.Files {
-		for _, out := range []string{r.OutputPath(), r.EmitONNX, r.PlanOut} {
+		for _, out := range []string{r.OutputPath(), r.EmitONNX, r.EmitPacked, r.PlanOut} {
 			if out != "" && sameFile(out, f.Path) {
 				return job.Usagef("deepcompress: %s belongs to the input; writing over it is refused", out)
 			}
@@ -137,8 +137,11 @@ func (r *run) createOutputs() (err error) {
 	if r.out, err = atomicfile.Create(r.OutputPath(), r.Force); err != nil {
 		return err
 	}
-	if r.EmitONNX != "" {
-		probe, err := atomicfile.Create(r.EmitONNX, r.Force)
+	for _, path := range []string{r.EmitONNX, r.EmitPacked} {
+		if path == "" {
+			continue
+		}
+		probe, err := atomicfile.Create(path, r.Force)
 		if err != nil {
 			return err
 		}
@@ -280,17 +283,26 @@ func (r *run) writePlan() error {
 	return err
 }
 
-// emit writes the plain model that the archive decodes to, from the archive itself.
+// emit writes the models that were asked for, from the archive itself.
 func (r *run) emit(ctx context.Context) (err error) {
 	if r.EmitONNX != "" {
 		r.result.ONNX, err = restore(ctx, r.out.Name(), r.EmitONNX, DecompressConfig{Force: r.Force, Threads: r.Threads}, r.events)
+	}
+	if err == nil {
+		err = r.emitPacked(ctx)
+	}
+	if err != nil {
+		r.withdraw()
 	}
 	return err
 }
 
 // withdraw removes what emit wrote.
 func (r *run) withdraw() {
-	if f := r.result.ONNX; f != nil {
+	for _, f := range []*job.File{r.result.ONNX, r.result.Packed} {
+		if f == nil {
+			continue
+		}
 		os.Remove(f.Path)
 		for _, data := range f.Files {
 			os.Remove(data.Path)

@@ -78,7 +78,7 @@ func (m *model) side(ctx context.Context) (Side, error) {
 }
 
 // pair is a tensor of each model, or of one of them.
-type pair struct{ a, b *tensor }
+type pair struct{ a, b *held }
 
 // place is how tensors are matched: by name, graph and role, those alike in order.
 type place struct {
@@ -87,7 +87,7 @@ type place struct {
 	number     int
 }
 
-func places(list []tensor) []place {
+func places(list []held) []place {
 	seen := map[place]int{}
 	out := make([]place, len(list))
 	for i := range list {
@@ -100,8 +100,8 @@ func places(list []tensor) []place {
 	return out
 }
 
-func match(a, b []tensor) (pairs []pair) {
-	inB := map[place]*tensor{}
+func match(a, b []held) (pairs []pair) {
+	inB := map[place]*held{}
 	placesB := places(b)
 	for i, p := range placesB {
 		inB[p] = &b[i]
@@ -190,7 +190,7 @@ func (p pair) compare(ctx context.Context) (r row, err error) {
 }
 
 // zeros counts the zeros of a floating-point tensor.
-func zeros(ctx context.Context, t *tensor) (percent float64, nonZero int64, err error) {
+func zeros(ctx context.Context, t *held) (percent float64, nonZero int64, err error) {
 	if !t.DataType.IsFloat() || !numeric(t.DataType) || t.elements == 0 {
 		return 0, 0, nil
 	}

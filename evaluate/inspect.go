@@ -104,7 +104,7 @@ func workers(n int) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-func (t *tensor) info(kind string) TensorInfo {
+func (t *held) info(kind string) TensorInfo {
 	info := TensorInfo{
 		Name: t.name, Graph: t.graph(), Role: t.Role.String(), Op: t.op(), Type: typeName(t.DataType), Shape: t.Dims, Elements: t.elements,
 		Bytes: t.bytes,

@@ -13,12 +13,12 @@ import (
 // model is an open file with its tensors and what is known of them without looking at values.
 type model struct {
 	*modelfile.File
-	tensors []tensor
+	tensors []held
 	sizes   *archive.Sizes // nil for ONNX
 }
 
-// tensor is one tensor of a model.
-type tensor struct {
+// held is one tensor of a model.
+type held struct {
 	onnx.TensorRef
 	name     string // its own, or that of the Constant's output or of the node whose attribute it is
 	uses     []uses.Use
@@ -48,7 +48,7 @@ func (m *model) collect() {
 	trace := uses.Trace(m.Model)
 	next := 0
 	for _, ref := range m.Model.Tensors() {
-		t := tensor{TensorRef: ref, name: trace.Name(ref.Tensor)}
+		t := held{TensorRef: ref, name: trace.Name(ref.Tensor)}
 		t.uses, _ = trace.Of(ref.Tensor)
 		if t.name == "" && ref.Node != nil {
 			t.name = strings.Join(ref.Node.Outputs, ",")
@@ -70,7 +70,7 @@ func (m *model) collect() {
 }
 
 // graph is the path of the graph that holds t, empty for the main one.
-func (t *tensor) graph() string {
+func (t *held) graph() string {
 	if t.Path == "graph" {
 		return ""
 	}
@@ -78,7 +78,7 @@ func (t *tensor) graph() string {
 }
 
 // op names the operator that uses t first.
-func (t *tensor) op() string {
+func (t *held) op() string {
 	if t.Node != nil && len(t.uses) == 0 {
 		return uses.OpName(t.Node)
 	}
@@ -91,7 +91,7 @@ func (t *tensor) op() string {
 }
 
 // parameter reports whether the elements of t are parameters: floating-point numbers, or integers that a quantised operator uses.
-func (t *tensor) parameter() bool {
+func (t *held) parameter() bool {
 	if t.DataType.IsFloat() {
 		return true
 	}
@@ -106,7 +106,7 @@ func (t *tensor) parameter() bool {
 }
 
 // storage says which field or file holds the values of t.
-func (t *tensor) storage() string {
+func (t *held) storage() string {
 	if t.Storage == onnx.StorageExternal && t.External != nil {
 		return t.External.Location
 	}
@@ -114,7 +114,7 @@ func (t *tensor) storage() string {
 }
 
 // size is what t takes in the file: in an archive as stored, else its values.
-func (t *tensor) size() int64 {
+func (t *held) size() int64 {
 	if t.stored != nil {
 		return t.stored.Bytes
 	}

@@ -80,7 +80,7 @@ func (s *summary) stats() *Stats {
 }
 
 // summarise looks at all values of a tensor, twice where a histogram is asked for.
-func summarise(ctx context.Context, t *tensor, histogram bool) (*Stats, error) {
+func summarise(ctx context.Context, t *held, histogram bool) (*Stats, error) {
 	s := newSummary()
 	if err := scan(ctx, t.Tensor, t.elements, s.add); err != nil {
 		return nil, err

@@ -33,6 +33,16 @@ func Decode(data []byte) (*Model, error) {
 	return m, nil
 }
 
+// DecodeTensor reads a tensor from the bytes of a file that holds one and nothing else, as ONNX's test data do. Its values
+// are views of data. What is no TensorProto is a *FormatError.
+func DecodeTensor(data []byte) (*Tensor, error) {
+	t := &Tensor{}
+	if err := decode(t, data, 0, 0); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
 // decode reads the message at p, a pointer to a struct of the schema, from b, which lies at the absolute offset off. A
 // message that has been read before is added to, as protobuf wants it.
 func decode(p any, b []byte, off int64, depth int) *FormatError {

@@ -7,7 +7,9 @@ import (
 
 	"github.com/effml/effml/internal/mapped"
 	"github.com/effml/effml/internal/rewrite"
+	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
 )
 
 // errKeep says that a node is none that folding evaluates: the graph keeps it.
@@ -32,7 +34,7 @@ func (e *FoldError) Unwrap() error { return e.Err }
 // arithmetic. It returns the number of nodes that are gone.
 //
 // Kept as they are: nodes of other domains, inside functions, with an input that the caller may override (an initializer that is
-// also a graph input, from IR version 4 on) or of element types that the operator's file does not list, and nodes
+// also a graph input, from IR version 4 on), of operator sets or element types that foldable does not list, and nodes
 // whose result would take more than 16 times the bytes of what they read, which is no way to make a file smaller.
 // Inputs that contradict the operator (a code outside its codebook, shapes that do not broadcast) are a *FoldError;
 // m is then partly folded but valid. Results are held in memory. A fault on mapped memory is an error.
@@ -110,32 +112,109 @@ func evaluate(n *onnx.Node, constants map[string]*onnx.Tensor, opset int64) (*on
 	if n.Domain != "" && n.Domain != "ai.onnx" || len(n.Outputs) != 1 || n.Outputs[0] == "" {
 		return nil, errKeep
 	}
-	in := make([]*onnx.Tensor, len(n.Inputs))
-	for i, name := range n.Inputs {
-		if in[i] = constants[name]; in[i] == nil && name != "" {
+	takes := foldable[n.OpType]
+	if takes == nil {
+		return nil, errKeep
+	}
+	f := folding{Node: &Node{Node: n, Opset: max(opset, 7)}, opset: opset}
+	have := int64(0) // bytes of the inputs
+	for _, name := range n.Inputs {
+		t := constants[name]
+		if t == nil && name != "" {
 			return nil, errKeep
 		}
+		f.in = append(f.in, t)
+		if t != nil {
+			size, err := t.ByteSize()
+			if err != nil {
+				return nil, errKeep
+			}
+			have += size
+		}
 	}
-	c := call{node: n, in: in, opset: opset}
-	var out *onnx.Tensor
-	var err error
-	switch n.OpType {
-	case "Cast":
-		out, err = c.cast()
-	case "DequantizeLinear":
-		out, err = c.dequantizeLinear()
-	case "Gather":
-		out, err = c.gather()
-	case "Mul":
-		out, err = c.mul()
-	default:
-		err = errKeep
+	if !takes(&f) {
+		return nil, errKeep
+	}
+	return f.run(most*have + most - 1)
+}
+
+// most is how many times the bytes of its inputs a result may take.
+const most = 16
+
+// folding is a node with its inputs, nil for an optional one that is left out.
+type folding struct {
+	*Node
+	in    []*onnx.Tensor
+	opset int64
+}
+
+// run computes the output of a node that foldable takes; errKeep if it is larger than the limit.
+func (f *folding) run(limit int64) (*onnx.Tensor, error) {
+	op, err := New(f.Node)
+	var unsupported *UnsupportedError
+	if errors.As(err, &unsupported) {
+		return nil, errKeep
 	}
 	if err != nil {
 		return nil, err
 	}
-	out.Name = n.Outputs[0]
-	return out, nil
+	// One thread, that of the guard against faults.
+	c := &Call{CPU: kernel.NewCPU(kernel.Options{Threads: 1}), Outs: make([]*tensor.Tensor, 1), Limit: limit}
+	defer c.CPU.Close()
+	for _, t := range f.in {
+		var v *tensor.Tensor
+		if t != nil {
+			if v, err = tensor.FromONNX(t); err != nil {
+				return nil, err
+			}
+		}
+		c.In = append(c.In, v)
+	}
+	err = op.Run(c)
+	var large *LimitError
+	if errors.As(err, &large) {
+		return nil, errKeep
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.Outs[0].ToONNX(f.Outputs[0]), nil
+}
+
+// is reports whether input i is there, and of a type of the set.
+func (f *folding) is(i int, takes types) bool {
+	return i < len(f.in) && f.in[i] != nil && takes.has(f.in[i].DataType)
+}
+
+// typesSingle are the floating-point types of at most 32 bits, typesCode what of integers scales apply to.
+const (
+	typesSingle = typesHalf | 1<<onnx.Float
+	typesCode   = typesInteger&^(1<<onnx.Int64|1<<onnx.Uint64) | 1<<onnx.Int4 | 1<<onnx.Uint4
+)
+
+// foldable says of which nodes Fold knows the bits that a runtime computes.
+var foldable = map[string]func(f *folding) bool{
+	// Two tensors of one floating-point type; before opset 7 broadcasting was another.
+	"Mul": func(f *folding) bool {
+		return len(f.in) == 2 && f.is(0, typesFloat) && f.is(1, 1<<f.in[0].DataType) && (f.opset >= 7 || slices.Equal(f.in[0].Dims, f.in[1].Dims))
+	},
+	// Data of whole bytes.
+	"Gather": func(f *folding) bool {
+		return len(f.in) == 2 && f.is(0, typesAny) && f.in[0].DataType.Bits() > 0 && f.in[0].DataType.Bits()%8 == 0 && f.is(1, typesIndex)
+	},
+	// Integers of 4 to 32 bits to the type of the scale.
+	"DequantizeLinear": func(f *folding) bool {
+		return (len(f.in) == 2 || len(f.in) == 3 && (f.in[2] == nil || f.is(2, typesCode))) && f.is(0, typesCode) && f.is(1, typesSingle) && !f.Has("output_dtype")
+	},
+	// To the same type, among the floating-point ones, and to larger integers.
+	"Cast": func(f *folding) bool {
+		to := onnx.DataType(f.Int("to", 0))
+		if len(f.in) != 1 || !f.is(0, typesAny) {
+			return false
+		}
+		from := f.in[0].DataType
+		return from == to && from.Bits() > 0 || f.is(0, typesSingle) && typesFloat.has(to) || f.is(0, typesCode) && typesIndex.has(to) && from.Bits() < to.Bits()
+	},
 }
 
 // nodeName is the node's name, or its operator and position where it has none.

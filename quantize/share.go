@@ -1,7 +1,6 @@
 package quantize
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -34,55 +33,52 @@ func Share(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped) error {
 	if err != nil {
 		return err
 	}
+	f, err := shareForm(m, t, q)
+	if err != nil {
+		return err
+	}
+	return f.replace(m, g, t, inMemory(src, q))
+}
+
+// ShareCodes is Share for a tensor of which the codes are known; its values are not looked at. Codes are asked for when the
+// model is written.
+func ShareCodes(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped, codes Codes) error {
+	t, err := groupsOf(g, tensor, q)
+	if err != nil {
+		return err
+	}
+	f, err := shareForm(m, t, q)
+	if err != nil {
+		return err
+	}
+	return f.replace(m, g, t, streamed(codes))
+}
+
+func shareForm(m *onnx.Model, t *onnx.Tensor, q Grouped) (*form, error) {
 	var book []float32
 	begin := make([]int32, len(q.Q)) // of the group's codebook, plus its Origin: position = begin + code
 	for i, one := range q.Q {
 		if len(one.Codebook) == 0 {
-			return &RewriteError{tensor, "a grid has no codebook"}
+			return nil, &RewriteError{t.Name, "a grid has no codebook"}
 		}
 		begin[i] = int32(len(book) + one.Origin)
 		book = append(book, one.Codebook...)
 	}
-	small := len(book) <= 256 && rewrite.Opset(m) >= 6
-	width, codesType := 4, onnx.Int32
-	if small {
-		width, codesType = 1, onnx.Uint8
-	}
-	codes := make([]byte, width*src.Len())
-	err = eachCode(src, q, func(i int, code int32) {
-		group := 0
-		if q.Size > 0 {
-			group = i / q.Size
-		}
-		if p := begin[group] + code; small {
-			codes[i] = byte(p)
-		} else {
-			binary.LittleEndian.PutUint32(codes[4*i:], uint32(p))
-		}
-	})
-	if err != nil {
-		return err
-	}
 	values := make([]byte, len(book)*t.DataType.Bits()/8)
 	onnx.PutFloats(values, t.DataType, book)
-
 	names := rewrite.NewNames(m)
-	bookName, codesName := names.Fresh(tensor+".codebook"), names.Fresh(tensor+".codes")
-	tensors := []*onnx.Tensor{
-		rewrite.NewTensor(bookName, t.DataType, []int64{int64(len(book))}, values),
-		rewrite.NewTensor(codesName, codesType, t.Dims, codes),
+	f := &form{begin: begin, size: q.Size, codes: rewrite.NewTensor(names.Fresh(t.Name+".codes"), onnx.Int32, t.Dims, nil)}
+	bookName, indices := names.Fresh(t.Name+".codebook"), f.codes.Name
+	f.tensors = []*onnx.Tensor{rewrite.NewTensor(bookName, t.DataType, []int64{int64(len(book))}, values), f.codes}
+	if len(book) <= 256 && rewrite.Opset(m) >= 6 {
+		f.codes.DataType = onnx.Uint8
+		indices = names.Fresh(t.Name + ".indices")
+		f.nodes = append(f.nodes, cast(names.Fresh(t.Name+".cast"), f.codes.Name, indices, onnx.Int32))
 	}
-	var nodes []*onnx.Node
-	indices := codesName
-	if small {
-		indices = names.Fresh(tensor + ".indices")
-		nodes = append(nodes, cast(names.Fresh(tensor+".cast"), codesName, indices, onnx.Int32))
-	}
-	nodes = append(nodes, &onnx.Node{
-		OpType: "Gather", Name: names.Fresh(tensor + ".share"), Inputs: []string{bookName, indices}, Outputs: []string{tensor},
+	f.nodes = append(f.nodes, &onnx.Node{
+		OpType: "Gather", Name: names.Fresh(t.Name + ".share"), Inputs: []string{bookName, indices}, Outputs: []string{t.Name},
 	})
-	rewrite.Replace(m, g, tensor, tensors, nodes)
-	return nil
+	return f, nil
 }
 
 func cast(name, in, out string, to onnx.DataType) *onnx.Node {
@@ -94,22 +90,35 @@ func cast(name, in, out string, to onnx.DataType) *onnx.Node {
 
 // rewritable returns the initializer and its weights, or why it cannot be rewritten.
 func rewritable(g *onnx.Graph, tensor string, q Grouped) (*onnx.Tensor, Source, error) {
-	t, err := rewrite.Initializer(g, tensor)
+	t, err := groupsOf(g, tensor, q)
 	if err != nil {
-		return nil, nil, fmt.Errorf("quantize: %w", err)
+		return nil, nil, err
 	}
 	src, err := TensorSource(t)
 	if err != nil {
 		return nil, nil, fmt.Errorf("quantize: %w", err)
 	}
+	return t, src, nil
+}
+
+// groupsOf returns the initializer, and an error unless q has a quantiser for each of its groups.
+func groupsOf(g *onnx.Graph, tensor string, q Grouped) (*onnx.Tensor, error) {
+	t, err := rewrite.Initializer(g, tensor)
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
+	n, err := t.NumElements()
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
 	groups := 1
 	if q.Size > 0 {
-		groups = (src.Len() + q.Size - 1) / q.Size
+		groups = (int(n) + q.Size - 1) / q.Size
 	}
 	if len(q.Q) != groups {
-		return nil, nil, &RewriteError{tensor, fmt.Sprintf("%d quantisers for %d groups", len(q.Q), groups)}
+		return nil, &RewriteError{tensor, fmt.Sprintf("%d quantisers for %d groups", len(q.Q), groups)}
 	}
-	return t, src, nil
+	return t, nil
 }
 
 // eachCode calls do with the index and the code of every weight, concurrently.
@@ -131,8 +140,8 @@ func eachCode(src Source, q Grouped, do func(i int, code int32)) error {
 }
 
 // Linear rewrites a floating-point initializer of g, which is a graph of m, as W → DequantizeLinear(codes, scale), with
-// a Cast after it where W is not float32. All of q are grids. Codes are int8, or int16 where int8 does not hold
-// them and the opset is at least 21. One grid is a scalar scale (opset 10 on); one for each index of
+// a Cast after it where W is not float32. All of q are grids. Codes are int8, from opset 21 on also int4 where that
+// holds them and int16 where int8 does not. One grid is a scalar scale (opset 10 on); one for each index of
 // the first axis is per-axis (opset 13 on); groups that divide the last axis are blocks (opset 21 on). Other
 // groups and codes are a *RewriteError, weights that are NaN or infinite a *ValueError. The node is named
 // tensor + ".dequantize". Codes are held in memory. A graph input that offers to override W is dropped.
@@ -141,51 +150,57 @@ func Linear(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped) error {
 	if err != nil {
 		return err
 	}
-	layout, err := linearLayout(t, q, rewrite.Opset(m))
+	lo, hi := q.Range()
+	f, err := linearForm(m, t, q, lo, hi)
 	if err != nil {
 		return err
+	}
+	return f.replace(m, g, t, inMemory(src, q))
+}
+
+// LinearCodes is Linear for a tensor of which the codes, lo to hi, are known; its values are not looked at. Codes are asked
+// for when the model is written.
+func LinearCodes(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped, lo, hi int32, codes Codes) error {
+	t, err := groupsOf(g, tensor, q)
+	if err != nil {
+		return err
+	}
+	f, err := linearForm(m, t, q, lo, hi)
+	if err != nil {
+		return err
+	}
+	return f.replace(m, g, t, streamed(codes))
+}
+
+func linearForm(m *onnx.Model, t *onnx.Tensor, q Grouped, lo, hi int32) (*form, error) {
+	layout, err := linearLayout(m, t, q, lo, hi)
+	if err != nil {
+		return nil, err
 	}
 	scale := make([]float32, len(q.Q))
 	for i, one := range q.Q {
 		if len(one.Codebook) > 0 {
-			return &RewriteError{tensor, "a codebook is no grid"}
+			return nil, &RewriteError{t.Name, "a codebook is no grid"}
 		}
 		scale[i] = one.Step
 	}
-	width := layout.codes.Bits() / 8
-	codes := make([]byte, width*src.Len())
-	err = eachCode(src, q, func(i int, code int32) {
-		if width == 1 {
-			codes[i] = byte(code)
-		} else {
-			binary.LittleEndian.PutUint16(codes[2*i:], uint16(code))
-		}
-	})
-	if err != nil {
-		return err
-	}
 	scales := make([]byte, 4*len(scale))
 	onnx.PutFloats(scales, onnx.Float, scale)
-
 	names := rewrite.NewNames(m)
-	codesName, scaleName := names.Fresh(tensor+".codes"), names.Fresh(tensor+".scale")
-	tensors := []*onnx.Tensor{
-		rewrite.NewTensor(codesName, layout.codes, t.Dims, codes),
-		rewrite.NewTensor(scaleName, onnx.Float, layout.scale, scales),
-	}
-	out := tensor
+	f := &form{codes: rewrite.NewTensor(names.Fresh(t.Name+".codes"), layout.codes, t.Dims, nil)}
+	scaleName, out := names.Fresh(t.Name+".scale"), t.Name
+	f.tensors = []*onnx.Tensor{f.codes, rewrite.NewTensor(scaleName, onnx.Float, layout.scale, scales)}
 	if t.DataType != onnx.Float {
-		out = names.Fresh(tensor + ".float")
+		out = names.Fresh(t.Name + ".float")
 	}
-	nodes := []*onnx.Node{{
-		OpType: "DequantizeLinear", Name: names.Fresh(tensor + ".dequantize"), Inputs: []string{codesName, scaleName}, Outputs: []string{out},
+	f.nodes = []*onnx.Node{{
+		OpType: "DequantizeLinear", Name: names.Fresh(t.Name + ".dequantize"), Inputs: []string{f.codes.Name, scaleName}, Outputs: []string{out},
 		Attributes: layout.attributes,
 	}}
-	if out != tensor {
-		nodes = append(nodes, cast(names.Fresh(tensor+".cast"), out, tensor, t.DataType))
+	if out != t.Name {
+		f.nodes = append(f.nodes, cast(names.Fresh(t.Name+".cast"), out, t.Name, t.DataType))
 	}
-	rewrite.Replace(m, g, tensor, tensors, nodes)
-	return nil
+	return f, nil
 }
 
 // layout is how DequantizeLinear sees groups.
@@ -195,12 +210,17 @@ type layout struct {
 	attributes []*onnx.Attribute
 }
 
-func linearLayout(t *onnx.Tensor, q Grouped, opset int64) (l layout, err error) {
-	need := int64(10)
-	lo, hi := q.Range()
-	l.codes = onnx.Int8
-	if lo < math.MinInt8 || hi > math.MaxInt8 {
+func linearLayout(m *onnx.Model, t *onnx.Tensor, q Grouped, lo, hi int32) (l layout, err error) {
+	need, opset := int64(10), rewrite.Opset(m)
+	switch {
+	case lo >= -8 && hi <= 7 && opset >= 21 && m.IRVersion >= 10: // the versions that brought int4
+		l.codes = onnx.Int4
+	case lo >= math.MinInt8 && hi <= math.MaxInt8:
+		l.codes = onnx.Int8
+	case lo >= math.MinInt16 && hi <= math.MaxInt16:
 		l.codes, need = onnx.Int16, 21
+	default:
+		return l, &RewriteError{t.Name, fmt.Sprintf("codes %d to %d are more than an int16 holds", lo, hi)}
 	}
 	rank := len(t.Dims)
 	size := int64(q.Size)

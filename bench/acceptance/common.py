@@ -100,12 +100,12 @@ def shared_models():
     return sorted(glob.glob(shared('data', 'models', '*.onnx')))
 
 
-def exports(kind, nets=NETS):
-    """Networks of torchvision with random weights: kind is torch or dynamo (the two exporters), or laplace."""
+def exports(kind, nets=NETS, *options):
+    """Networks of torchvision with random weights: kind is the folder, and torch or dynamo (the two exporters), or laplace, or of other options."""
     folder = os.path.join(WORK, kind)
     missing = [n for n in nets if not os.path.exists(os.path.join(folder, n + '.onnx'))]
     if missing:
-        peer('export.py', '--out', folder, *(['--laplace'] if kind == 'laplace' else ['--exporter', kind]), *missing)
+        peer('export.py', '--out', folder, *(['--laplace'] if kind == 'laplace' else ['--exporter', kind] if kind in ('torch', 'dynamo') else options), *missing)
     return [os.path.join(folder, n + '.onnx') for n in nets]
 
 

@@ -150,6 +150,7 @@ func TestEveryConfigFieldHasAFlag(t *testing.T) {
 	for name, config := range map[string]any{
 		"compress": deepcompress.Config{}, "decompress": deepcompress.DecompressConfig{}, "verify": deepcompress.VerifyConfig{},
 		"inspect": evaluate.InspectConfig{}, "diff": evaluate.DiffConfig{},
+		"bench": evaluate.BenchConfig{}, "eval": evaluate.EvalConfig{}, "run": evaluate.RunConfig{},
 	} {
 		cmd, _, err := root.Find([]string{name})
 		if err != nil {

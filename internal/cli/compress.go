@@ -59,7 +59,7 @@ The table says for each tensor what was done, and why not where nothing was done
 				c.StripMetadata = &strip
 			}
 			return perform(cmd, a, work[*deepcompress.Result]{
-				inputs: []string{c.Input, c.PlanPath}, outputs: []string{c.OutputPath(), c.EmitONNX, c.PlanOut},
+				inputs: []string{c.Input, c.PlanPath}, outputs: []string{c.OutputPath(), c.EmitONNX, c.EmitPacked, c.PlanOut},
 				run: func(ctx context.Context, ev job.Events) (*deepcompress.Result, error) {
 					return deepcompress.Run(ctx, c, ev)
 				},
@@ -79,6 +79,7 @@ The table says for each tensor what was done, and why not where nothing was done
 	f.BoolVar(&strip, "strip-metadata", true, "drop doc strings and exporter traces (default: except in lossless)")
 	f.Lookup("strip-metadata").DefValue = "" // it depends on the preset
 	f.StringVar(&c.EmitONNX, "emit-onnx", "", "also write the plain ONNX model that the archive decodes to, to this `file`")
+	f.StringVar(&c.EmitPacked, "emit-onnx-packed", "", "also write a small ONNX model that stock runtimes load, weights behind DequantizeLinear or Gather, to this `file`")
 	f.Var(sizeValue{&c.MaxSize}, "max-size", "gate: miss it (exit code 3) when the archive is larger, 6MB say")
 	f.Float64Var(&c.MinRatio, "min-ratio", 0, "gate: miss it (exit code 3) when input/output bytes is below this `ratio`")
 	f.BoolVar(&c.Strict, "strict", false, "fail when a weight cannot be compressed as planned")

@@ -13,6 +13,7 @@ import (
 const (
 	groupCompress = "compress"
 	groupInspect  = "inspect"
+	groupRun      = "run"
 	groupOther    = "other"
 )
 
@@ -34,9 +35,10 @@ effml inspect model.effml               # where the bytes went`,
 	root.AddGroup(
 		&cobra.Group{ID: groupCompress, Title: "Compress"},
 		&cobra.Group{ID: groupInspect, Title: "Inspect"},
+		&cobra.Group{ID: groupRun, Title: "Run"},
 		&cobra.Group{ID: groupOther, Title: "Other"},
 	)
-	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(),
+	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(), a.newRun(), a.newEval(), a.newBench(),
 		a.newConfig(), a.newSchema(), a.newCompletion(), a.newVersion())
 	root.AddCommand(topics()...)
 	root.SetHelpCommand(a.newHelp())

@@ -67,6 +67,9 @@ func schemas(root *cobra.Command) map[string]func() map[string]any {
 		deepcompress.VerifySchema:     result(reflect.TypeFor[deepcompress.VerifyResult]()),
 		evaluate.InspectSchema:        result(reflect.TypeFor[evaluate.InspectResult]()),
 		evaluate.DiffSchema:           result(reflect.TypeFor[evaluate.DiffResult]()),
+		evaluate.BenchSchema:          result(reflect.TypeFor[evaluate.BenchResult]()),
+		evaluate.EvalSchema:           result(reflect.TypeFor[evaluate.EvalResult]()),
+		evaluate.RunSchema:            result(reflect.TypeFor[evaluate.RunResult]()),
 		versionSchema:                 result(reflect.TypeFor[versionResult]()),
 		"plan":                        func() map[string]any { return schemaOf(reflect.TypeFor[deepcompress.Plan](), "yaml") },
 	}

@@ -1,0 +1,72 @@
+package deepcompress
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
+)
+
+// TestEmitPacked folds the small model back and compares every tensor with the plain one.
+func TestEmitPacked(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		opset  int64
+		config Config
+		op     string // that stands before the weights
+		within float64
+	}{
+		{"grids", 17, Config{}, "DequantizeLinear", 0.3},
+		{"grids before opset 10", 9, Config{}, "Gather", 0.3},
+		{"int4", 21, Config{PlanPath: "testdata/int4.yaml"}, "DequantizeLinear", 0.16},
+		{"codebooks", 17, Config{Preset: "paper"}, "Gather", 0.3},
+		{"lossless", 17, Config{Preset: "lossless"}, "Conv", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := convNet()
+			n.model.OpsetImports[0].Version, n.model.IRVersion = c.opset, 10
+			c.config.Input = n.save(t)
+			dir := t.TempDir()
+			c.config.EmitONNX, c.config.EmitPacked = filepath.Join(dir, "plain.onnx"), filepath.Join(dir, "packed.onnx")
+			r := compress(t, c.config)
+			if float64(r.Packed.Bytes) > c.within*float64(r.Input.Bytes)+1000 {
+				t.Errorf("%d bytes of %d", r.Packed.Bytes, r.Input.Bytes)
+			}
+			if info, err := os.Stat(c.config.EmitPacked); err != nil || info.Size() != r.Packed.Bytes {
+				t.Errorf("the result says %d bytes: %v, %v", r.Packed.Bytes, info, err)
+			}
+			plain, packed := decode(t, c.config.EmitONNX), decode(t, c.config.EmitPacked)
+			if !slices.ContainsFunc(packed.Graph.Nodes, func(n *onnx.Node) bool { return n.OpType == c.op }) {
+				t.Errorf("no %s in the graph", c.op)
+			}
+			if problems := onnx.Check(packed); len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			if _, err := ops.Fold(packed); err != nil {
+				t.Fatal(err)
+			}
+			values := map[string][]byte{}
+			for _, ref := range packed.Tensors() {
+				values[ref.Name], _ = ref.Bytes()
+			}
+			for _, ref := range plain.Tensors() {
+				if want, err := ref.Bytes(); err != nil || !bytes.Equal(values[ref.Name], want) {
+					t.Errorf("tensor %s differs (%v)", ref.Name, err)
+				}
+			}
+		})
+	}
+}
+
+func decode(t *testing.T, path string) *onnx.Model {
+	t.Helper()
+	m, err := onnx.Decode(read(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}

@@ -1,0 +1,290 @@
+package evaluate
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/effml/effml/dataset"
+	"github.com/effml/effml/internal/atomicfile"
+	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
+)
+
+// EvalSchema names the result of [Eval].
+const EvalSchema = "effml.eval/v1"
+
+// EvalConfig says what [Eval] measures.
+type EvalConfig struct {
+	Path        string  `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
+	Data        string  `yaml:"data,omitempty" json:"data,omitempty" doc:"SPEC: a folder or file, or a YAML document that names it"`
+	Preprocess  string  `yaml:"preprocess,omitempty" json:"preprocess,omitempty" doc:"KEY=VALUE,… over the SPEC's own"`
+	Part        string  `yaml:"part,omitempty" json:"part,omitempty" doc:"train, val or test; test where it is empty"`
+	Batch       int     `yaml:"batch,omitempty" json:"batch,omitempty" doc:"samples a run; 0 is what the model takes, or 16"`
+	SkipBad     int     `yaml:"skip-bad,omitempty" json:"skip-bad,omitempty" doc:"so many samples may be broken"`
+	Confusion   bool    `yaml:"confusion,omitempty" json:"confusion,omitempty" doc:"add which classes were taken for which"`
+	PerClass    bool    `yaml:"per-class,omitempty" json:"per-class,omitempty" doc:"add the accuracy of each class"`
+	Predictions string  `yaml:"predictions,omitempty" json:"predictions,omitempty" doc:"write the answer to each sample into this CSV file"`
+	MinAccuracy float64 `yaml:"min-accuracy,omitempty" json:"min-accuracy,omitempty" doc:"gate: least top-1 in percent"`
+	Force       bool    `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
+	Threads     int     `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command     string  `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+}
+
+// EvalResult is how well a model does.
+type EvalResult struct {
+	job.Common
+	Top1       float64       `json:"top1" doc:"percent of the samples whose class got the greatest number"`
+	Top5       float64       `json:"top5" doc:"percent of the samples whose class is among the five greatest numbers"`
+	Loss       job.Float     `json:"loss" doc:"mean cross-entropy in nats"`
+	Samples    int           `json:"samples"`
+	Skipped    int           `json:"skipped,omitempty" doc:"samples that could not be read"`
+	ImagesPerS float64       `json:"images_per_s" doc:"samples a second, reading and preprocessing included"`
+	Data       string        `json:"data" doc:"where the samples come from"`
+	Part       string        `json:"part"`
+	Preprocess string        `json:"preprocess,omitempty"`
+	PerClass   []ClassResult `json:"per_class,omitempty"`
+	Confusion  []Confusion   `json:"confusion,omitempty" doc:"most frequent first"`
+	Gates      []job.Gate    `json:"gates,omitempty"`
+	Notes      []string      `json:"notes" doc:"what was assumed"`
+}
+
+// ClassResult is how well a model does on one class.
+type ClassResult struct {
+	Class   string  `json:"class"`
+	Samples int     `json:"samples"`
+	Top1    float64 `json:"top1" doc:"percent"`
+}
+
+// Confusion counts the samples of a class that were taken for another.
+type Confusion struct {
+	Class   string `json:"class"`
+	Answer  string `json:"answer"`
+	Samples int    `json:"samples"`
+}
+
+// Validate reports all problems of c at once, as a [*job.UsageError].
+func (c EvalConfig) Validate() error {
+	errs := checkThreads(c.Threads)
+	if c.Path == "" {
+		errs = append(errs, errors.New("path: no file named"))
+	}
+	if c.Data == "" {
+		errs = append(errs, errors.New("data: name the data to evaluate on"))
+	}
+	if c.Batch < 0 || c.SkipBad < 0 {
+		errs = append(errs, errors.New("batch and skip-bad must not be negative"))
+	}
+	if !(c.MinAccuracy >= 0 && c.MinAccuracy <= 100) {
+		errs = append(errs, fmt.Errorf("min-accuracy: %v is out of range, it is a percentage", c.MinAccuracy))
+	}
+	return usage(errs)
+}
+
+// Eval runs a classifier over labelled samples and counts how often it is right. The first output of the model, [N, classes], is what counts. A
+// missed gate is a [*job.GateError] beside the result.
+func Eval(ctx context.Context, c EvalConfig, ev job.Events) (*EvalResult, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if ev == nil {
+		ev = job.Discard
+	}
+	timer := job.Start(EvalSchema, 0, c.Threads)
+	result := &EvalResult{Data: c.Data, Notes: []string{}}
+	result.Command = c.Command
+	if err := eval(ctx, c, ev, result); err != nil {
+		return nil, modelfile.Explain(err)
+	}
+	timer.Fill(&result.Common)
+	return result, job.Missed(result.Gates)
+}
+
+func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error {
+	s, err := openSession(c.Path, c.Threads, false)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	set, feed, err := s.feed(c.Data, c.Preprocess, c.Part)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	if feed.Labels == "" {
+		return job.Usagef("evaluate: %s has no labels to compare with", c.Data)
+	}
+	r.Part, r.Preprocess = feed.Name, feed.Preprocess.String()
+	r.Notes = append(append(r.Notes, set.Assumed...), feed.Assumed...)
+	out, err := newPredictions(c)
+	if err != nil {
+		return err
+	}
+	defer out.abort()
+	start := time.Now()
+	skipped := func(err error) {
+		r.Skipped++
+		ev.Note(err.Error())
+	}
+	m, err := s.measure(ctx, feed, dataset.Options{Batch: batchOf(c.Batch, feed), SkipBad: c.SkipBad, Skipped: skipped, Workers: c.Threads}, ev, out.each(feed))
+	if err != nil {
+		return err
+	}
+	r.Samples, r.Top1, r.Top5 = m.Samples, percent(m.Top1, m.Samples), percent(m.Top5, m.Samples)
+	r.Loss = job.Float(m.Loss / float64(max(m.Samples, 1)))
+	r.ImagesPerS = float64(m.Samples) / time.Since(start).Seconds()
+	names := classNames(set.Classes, m.Classes)
+	if c.PerClass {
+		r.PerClass = m.perClass(names)
+	}
+	if c.Confusion {
+		r.Confusion = m.confusions(names)
+	}
+	if c.MinAccuracy > 0 {
+		r.Gates = append(r.Gates, job.AtLeast("min-accuracy", c.MinAccuracy, r.Top1))
+	}
+	if err := out.commit(); err != nil {
+		return err
+	}
+	if c.Predictions != "" {
+		if r.Output, err = job.HashFile(ctx, c.Predictions); err != nil {
+			return err
+		}
+	}
+	r.Input, err = modelfile.Describe(ctx, s.Files())
+	return err
+}
+
+// batchOf returns the samples a run: what is asked for, what the model insists on (0 for the loader), or 16.
+func batchOf(asked int, feed *dataset.Feed) int {
+	if asked > 0 || feed.Batch > 0 {
+		return asked
+	}
+	return 16
+}
+
+// measure runs the model over all samples. Each, if it is not nil, is told every answer in order.
+func (s *session) measure(ctx context.Context, feed *dataset.Feed, o dataset.Options, ev job.Events, each func(sample int, p Prediction)) (*Metrics, error) {
+	runner, what, m := s.NewRunner(), s.outcome(), &Metrics{}
+	ev.Stage("evaluate", int64(feed.Len()), "samples")
+	labels := []int{}
+	for b, err := range feed.Batches(ctx, o) {
+		if err != nil {
+			return nil, err
+		}
+		outputs, err := runner.Run(ctx, b.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		scores, err := scoresOf(outputs, b.Len)
+		if err != nil {
+			return nil, err
+		}
+		labels = labels[:0]
+		for _, l := range b.Labels {
+			labels = append(labels, int(l))
+		}
+		var tell func(int, Prediction)
+		if each != nil {
+			tell = func(i int, p Prediction) { each(b.Samples[i], p) }
+		}
+		if err := m.Add(scores, what, labels, tell); err != nil {
+			return nil, err
+		}
+		ev.Advance(int64(b.Len))
+	}
+	return m, nil
+}
+
+// scoresOf returns the numbers of the first n samples of the first output, which must be [N, classes], or that with dimensions of 1.
+func scoresOf(outputs []*tensor.Tensor, n int) ([]float32, error) {
+	if len(outputs) == 0 || len(outputs[0].Shape) < 2 || outputs[0].Shape[0] < n {
+		return nil, job.Usagef("evaluate: the model is no classifier: its first output is %v, not [N, classes]", outputs)
+	}
+	t := outputs[0]
+	classes := t.Len() / t.Shape[0]
+	if t.Type == onnx.Float {
+		return tensor.Of[float32](t)[:n*classes], nil
+	}
+	values := make([]float32, n*classes)
+	if !t.Floats(values, 0) {
+		return nil, job.Usagef("evaluate: the model is no classifier: its first output is %s", t)
+	}
+	return values, nil
+}
+
+// classNames returns a name for each of n classes: the known ones, else numbers.
+func classNames(known []string, n int) []string {
+	if len(known) == n {
+		return known
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = strconv.Itoa(i)
+	}
+	return names
+}
+
+// predictions writes the answer to every sample into a CSV file; the nil value writes nothing.
+type predictions struct {
+	file *atomicfile.File
+	text *bufio.Writer
+	csv  *csv.Writer
+}
+
+func newPredictions(c EvalConfig) (*predictions, error) {
+	if c.Predictions == "" {
+		return nil, nil //nolint:nilnil // none are wanted
+	}
+	f, err := atomicfile.Create(c.Predictions, c.Force)
+	if err != nil {
+		return nil, err
+	}
+	p := &predictions{file: f, text: bufio.NewWriter(f)}
+	p.csv = csv.NewWriter(p.text)
+	return p, p.csv.Write([]string{"sample", "label", "answer", "probability", "correct", "loss", "top5"})
+}
+
+func (p *predictions) each(feed *dataset.Feed) func(int, Prediction) {
+	if p == nil {
+		return nil
+	}
+	return func(sample int, a Prediction) {
+		five := ""
+		for k, c := range a.Best {
+			if c >= 0 {
+				if k > 0 {
+					five += " "
+				}
+				five += strconv.Itoa(c)
+			}
+		}
+		_ = p.csv.Write([]string{ // an error stays with the writer, commit returns it
+			feed.SampleName(sample), strconv.Itoa(a.Label), strconv.Itoa(a.Best[0]), strconv.FormatFloat(float64(a.Scores[0]), 'g', 6, 32),
+			strconv.FormatBool(a.Best[0] == a.Label), strconv.FormatFloat(a.Loss, 'g', 6, 64), five,
+		})
+	}
+}
+
+func (p *predictions) commit() error {
+	if p == nil {
+		return nil
+	}
+	p.csv.Flush()
+	if err := errors.Join(p.csv.Error(), p.text.Flush()); err != nil {
+		return fmt.Errorf("evaluate: write %s: %w", p.file.Target(), err)
+	}
+	return p.file.Commit()
+}
+
+func (p *predictions) abort() {
+	if p != nil {
+		p.file.Abort()
+	}
+}

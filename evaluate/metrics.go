@@ -1,0 +1,155 @@
+package evaluate
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Outcome says what the numbers are that a classifier gives for the classes.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Logits           Outcome = iota // of any size, before a softmax
+	Probabilities                   // after it
+	LogProbabilities                // their logarithms
+)
+
+// Metrics adds up how well a classifier's answers fit the labels. The zero value is ready; it is not safe for concurrent use.
+type Metrics struct {
+	Classes int
+	Samples int
+	Top1    int     // the label has the greatest number; of equal ones the first class counts
+	Top5    int     // the label is among the five greatest
+	Loss    float64 // sum of the cross-entropies in nats
+	// Confusion[label·Classes+answer] counts samples.
+	Confusion []int
+}
+
+// Prediction is the answer to one sample.
+type Prediction struct {
+	Label  int
+	Best   [5]int     // classes, the best first; −1 where there are fewer than five
+	Scores [5]float32 // probabilities of those
+	Loss   float64
+}
+
+// Add takes the numbers [len(labels), classes] that a model gave for samples, and calls each, if it is not nil, with every prediction.
+// Labels are classes. An answer that is NaN loses against every number.
+func (m *Metrics) Add(scores []float32, what Outcome, labels []int, each func(i int, p Prediction)) error {
+	n := len(labels)
+	if n == 0 {
+		return nil
+	}
+	if len(scores)%n != 0 {
+		return fmt.Errorf("evaluate: %d numbers for %d samples", len(scores), n)
+	}
+	classes := len(scores) / n
+	if m.Classes == 0 {
+		m.Classes, m.Confusion = classes, make([]int, classes*classes)
+	}
+	if classes != m.Classes {
+		return fmt.Errorf("evaluate: %d classes after %d", classes, m.Classes)
+	}
+	for i, label := range labels {
+		if label < 0 || label >= classes {
+			return fmt.Errorf("evaluate: label %d where the model has %d classes", label, classes)
+		}
+		p := predict(scores[i*classes:(i+1)*classes], what, label)
+		m.Samples++
+		m.Loss += p.Loss
+		m.Confusion[label*classes+p.Best[0]]++
+		for k, c := range p.Best {
+			if c == label {
+				m.Top5++
+				if k == 0 {
+					m.Top1++
+				}
+			}
+		}
+		if each != nil {
+			each(i, p)
+		}
+	}
+	return nil
+}
+
+func predict(scores []float32, what Outcome, label int) Prediction {
+	p := Prediction{Label: label, Best: [5]int{-1, -1, -1, -1, -1}}
+	for c, v := range scores {
+		at := len(p.Best)
+		for at > 0 && (p.Best[at-1] < 0 || beats(v, scores[p.Best[at-1]])) {
+			at--
+		}
+		if at < len(p.Best) {
+			copy(p.Best[at+1:], p.Best[at:])
+			p.Best[at] = c
+		}
+	}
+	log := logProbability(scores, what)
+	p.Loss = -log(label)
+	for k, c := range p.Best {
+		if c >= 0 {
+			p.Scores[k] = float32(math.Exp(log(c)))
+		}
+	}
+	return p
+}
+
+func beats(a, b float32) bool { return a > b || b != b && a == a }
+
+// logProbability returns the logarithm of each class's probability.
+func logProbability(scores []float32, what Outcome) func(class int) float64 {
+	switch what {
+	case Probabilities:
+		return func(c int) float64 { return math.Log(float64(scores[c])) }
+	case LogProbabilities:
+		return func(c int) float64 { return float64(scores[c]) }
+	}
+	top := math.Inf(-1)
+	for _, v := range scores {
+		top = max(top, float64(v))
+	}
+	sum := 0.0
+	for _, v := range scores {
+		sum += math.Exp(float64(v) - top)
+	}
+	norm := top + math.Log(sum)
+	return func(c int) float64 { return float64(scores[c]) - norm }
+}
+
+// Percent is part of whole in percent; 0 of nothing.
+func percent(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
+
+// perClass returns the accuracy of every class that has samples.
+func (m *Metrics) perClass(names []string) (classes []ClassResult) {
+	for c, name := range names {
+		row := m.Confusion[c*m.Classes : (c+1)*m.Classes]
+		n := 0
+		for _, k := range row {
+			n += k
+		}
+		if n > 0 {
+			classes = append(classes, ClassResult{Class: name, Samples: n, Top1: percent(row[c], n)})
+		}
+	}
+	return classes
+}
+
+// confusions returns which classes were taken for which, the most frequent first.
+func (m *Metrics) confusions(names []string) (pairs []Confusion) {
+	for i, n := range m.Confusion {
+		if label, answer := i/m.Classes, i%m.Classes; n > 0 && label != answer {
+			pairs = append(pairs, Confusion{Class: names[label], Answer: names[answer], Samples: n})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b Confusion) int { return cmp.Compare(b.Samples, a.Samples) })
+	return pairs
+}

@@ -1,0 +1,8 @@
+// Package kernel computes on plain slices: matrix products, convolutions, pooling, element-wise functions, reductions. It
+// knows nothing of graphs, and little of memory: whatever a kernel needs beside its operands, the caller gives.
+//
+// Every kernel runs on a [CPU], which is an instruction set and a number of threads. The result has the same bits for any
+// number of threads: work is cut into pieces whose size does not depend on it, and sums over pieces are added in order.
+// Between instruction sets results differ by rounding. Arguments that contradict each other are a programmer's mistake
+// and panic.
+package kernel

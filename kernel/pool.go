@@ -1,0 +1,113 @@
+package kernel
+
+import "sync"
+
+// PoolShape says which windows are pooled. The first of two numbers is along the height.
+type PoolShape struct {
+	Kernel, Stride, Dilation [2]int
+	Pads                     [4]int // top, left, bottom, right
+	Ceil                     bool   // a last window that begins inside the image or the padding before it, but does not fit, counts
+	CountPad                 bool   // an average divides by the number of elements in the padded image, not in the image
+}
+
+func (s *PoolShape) window(axis, size int) window {
+	return window{s.Kernel[axis], s.Stride[axis], s.Dilation[axis], s.Pads[axis], s.Pads[axis+2], size}
+}
+
+// Output returns the size of the output for images of a size.
+func (s *PoolShape) Output(h, w int) (oh, ow int) {
+	return s.outputs(0, h), s.outputs(1, w)
+}
+
+func (s *PoolShape) outputs(axis, size int) int {
+	w := s.window(axis, size)
+	free := size + w.before + w.after - w.extent()
+	n := floorDiv(free, w.stride) + 1
+	if s.Ceil {
+		n = ceilDiv(free, w.stride) + 1
+		if w.start(n-1) >= size {
+			n--
+		}
+	}
+	return max(0, n)
+}
+
+// MaxPool computes dst [n, oh, ow, ch], the largest element of each window of src [n, h, w, ch]: NaN if there is one, −Inf if
+// a window has no element.
+func MaxPool(c *CPU, dst, src []float32, n, ch, h, w int, s PoolShape) {
+	pool(c, kernelTapsMax, dst, src, n, ch, h, w, &s)
+}
+
+// AveragePool computes dst [n, oh, ow, ch], the mean of each window of src [n, h, w, ch], 0 if it has no element. Sums are taken
+// in float32, in the order of elements.
+func AveragePool(c *CPU, dst, src []float32, n, ch, h, w int, s PoolShape) {
+	pool(c, kernelTapsSum, dst, src, n, ch, h, w, &s)
+}
+
+func pool(c *CPU, kind convKernel, dst, src []float32, n, ch, h, w int, s *PoolShape) {
+	t := slideTasks.Get().(*slideTask)
+	t.kind, t.dst, t.src, t.countPad = kind, dst, src, s.CountPad
+	t.x, t.y, t.ch, t.n = s.window(1, w), s.window(0, h), ch, n
+	t.oh, t.ow = s.Output(h, w)
+	t.run(c)
+	t.release()
+}
+
+// GlobalAverage computes dst [n, ch], the means of src [n, hw, ch] over hw. Sums of up to globalChunk elements are taken in
+// float32, and added to each other in float32.
+func GlobalAverage(c *CPU, dst, src []float32, n, ch, hw int) {
+	if n <= 0 || ch <= 0 {
+		return
+	}
+	t := globalTasks.Get().(*globalTask)
+	t.c, t.n, t.ch, t.hw = c, n, ch, hw
+	t.chunks = max(1, ceilDiv(hw, globalChunk))
+	t.at = t.at[:0]
+	for i := range max(t.chunks, min(hw, globalChunk)) {
+		t.at = append(t.at, i*ch)
+	}
+	t.src, t.dst, t.scale = src[:n*hw*ch], dst[:n*ch], 1
+	if t.chunks == 1 {
+		t.scale = 1 / float32(max(1, hw))
+	} else {
+		t.sums = grow(t.sums, n*t.chunks*ch)
+		t.dst = t.sums
+	}
+	if t.chunks*n == 1 {
+		t.Piece(0, 0)
+	} else {
+		c.Parallel(n*t.chunks, t)
+	}
+	if t.chunks > 1 {
+		t.n, t.src, t.dst = n, t.sums, dst[:n*ch]
+		taps(c.ISA(), kernelTapsSum, &tapArgs{
+			dst: t.dst, src: t.src, at: t.at[:t.chunks], pixels: n, ch: ch, dstStep: ch, srcStep: t.chunks * ch,
+			scale: 1 / float32(hw),
+		})
+	}
+	*t = globalTask{at: t.at, sums: t.sums}
+	globalTasks.Put(t)
+}
+
+const globalChunk = 1024 // pixels
+
+var globalTasks = sync.Pool{New: func() any { return new(globalTask) }}
+
+// globalTask sums chunks of pixels: piece i is chunk i%chunks of image i/chunks.
+type globalTask struct {
+	c                 *CPU
+	dst, src          []float32
+	n, ch, hw, chunks int
+	scale             float32
+	at                []int // where pixels are
+	sums              []float32
+}
+
+// Piece implements [Task].
+func (t *globalTask) Piece(i, _ int) {
+	image, first := i/t.chunks, i%t.chunks*globalChunk
+	taps(t.c.ISA(), kernelTapsSum, &tapArgs{
+		dst: t.dst[i*t.ch:], src: t.src[(image*t.hw+first)*t.ch:], at: t.at[:min(globalChunk, t.hw-first)], pixels: 1, ch: t.ch,
+		scale: t.scale,
+	})
+}

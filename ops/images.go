@@ -1,0 +1,207 @@
+package ops
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
+)
+
+// convState is what a run of a convolution or of pooling needs.
+type convState struct {
+	shape    []int // of the output
+	slides   []slide
+	at       positions
+	epilogue kernel.Epilogue
+}
+
+// imageKernel is a convolution of images, of either direction, with prepared weights.
+type imageKernel interface {
+	Bytes() int
+	Scratch(n, h, w int) int
+	run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32)
+}
+
+type forward struct{ *kernel.Conv }
+
+func newForward(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel {
+	return forward{kernel.NewConv(cpu, s, weights, bias, size[0], size[1])}
+}
+
+func (f forward) run(cpu *kernel.CPU, dst, src []float32, n int, in, _ [2]int, ep *kernel.Epilogue, scratch []float32) {
+	f.Run(cpu, dst, src, n, in[0], in[1], ep, scratch)
+}
+
+type backward struct{ *kernel.ConvTranspose }
+
+func newBackward(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, _ [2]int) imageKernel {
+	return backward{kernel.NewConvTranspose(cpu, s, weights, bias)}
+}
+
+func (b backward) run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32) {
+	b.Run(cpu, dst, src, n, in[0], in[1], out[0], out[1], ep, scratch)
+}
+
+// imageWeights are constant weights, prepared for each padding that occurs: it may depend on the size of the images.
+type imageWeights struct {
+	shape         []int
+	channels      kernel.ConvShape // channels and groups only
+	weights, bias []float32        // nil when no other padding can occur
+	prepare       func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
+
+	mu   sync.Mutex
+	made []*madeKernel
+}
+
+type madeKernel struct {
+	pads   [4]int
+	kernel imageKernel
+}
+
+// newImageWeights takes the values of input 1 and, if there is one, of the bias, input 2, and lists these inputs. It
+// returns nil if they are not constants for images of one or two dimensions in float32.
+func newImageWeights(
+	in []Info, channels kernel.ConvShape, prepare func(*kernel.CPU, kernel.ConvShape, []float32, []float32, [2]int) imageKernel,
+) (*imageWeights, []int) {
+	w := in[1].Value
+	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), prepare: prepare}
+	taken := []int{1}
+	if len(in) > 2 && !in[2].Missing() {
+		b := in[2].Value
+		if b == nil || b.Type != onnx.Float || b.Len() != channels.Out {
+			return nil, nil
+		}
+		iw.bias = tensor.Of[float32](b)
+		taken = append(taken, 2)
+	}
+	return iw, taken
+}
+
+// packable reports whether a value is constant weights for images of one or two dimensions.
+func packable(w *tensor.Tensor) bool {
+	return w != nil && w.Type == onnx.Float && (len(w.Shape) == 3 || len(w.Shape) == 4) && w.Len() > 0
+}
+
+// describeValues describes tensors as constants.
+func describeValues(ts []*tensor.Tensor) []Info {
+	out := describeAll(ts)
+	for i, t := range ts {
+		out[i].Value = t
+	}
+	return out
+}
+
+// release forgets the weights as they were given.
+func (w *imageWeights) release() { w.weights, w.bias = nil, nil }
+
+// bytes is the memory that is taken.
+func (w *imageWeights) bytes() int64 {
+	if w == nil {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 4 * int64(len(w.weights)+len(w.bias))
+	for _, m := range w.made {
+		n += int64(m.kernel.Bytes())
+	}
+	return n
+}
+
+// prepared returns what convolves with the padding that s says.
+func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
+	k := w.channels
+	k.Kernel, k.Stride, k.Dilation = [2]int{1, 1}, [2]int{1, 1}, [2]int{1, 1}
+	size := [2]int{1, 1}
+	for i := range s {
+		axis := i + 2 - len(s)
+		k.Kernel[axis], k.Stride[axis], k.Dilation[axis] = s[i].kernel, s[i].stride, s[i].dilation
+		k.Pads[axis], k.Pads[axis+2], size[axis] = s[i].before, s[i].after, s[i].in
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.made {
+		if m.pads == k.Pads {
+			return m.kernel
+		}
+	}
+	m := &madeKernel{k.Pads, w.prepare(cpu, k, w.weights, w.bias, size)}
+	w.made = append(w.made, m)
+	return m.kernel
+}
+
+// scratch returns what images needs for an input of shape x and outer pixels of output.
+func (w *imageWeights) scratch(cpu *kernel.CPU, s []slide, x []int, outer int) int {
+	size := imageSize(x)
+	n := w.prepared(cpu, s).Scratch(x[0], size[0], size[1])
+	if len(x) == 3 { // has no layout that is channels-last
+		n += product(x) + x[0]*w.channels.Out*outer
+	}
+	return n
+}
+
+// imageSize is the height and width of images [N, C, H, W] or [N, C, W].
+func imageSize(shape []int) [2]int {
+	if len(shape) == 3 {
+		return [2]int{1, shape[2]}
+	}
+	return [2]int{shape[2], shape[3]}
+}
+
+// images runs a kernel from input 0 to y, both of which it repacks unless they are channels-last.
+func (f fused) images(c *Call, s *convState, k imageKernel, y *tensor.Tensor) error {
+	add, err := f.addend(c, y)
+	if err != nil {
+		return err
+	}
+	x := c.In[0]
+	if x.Len() == 0 {
+		return fmt.Errorf("input 0 of shape %v has no elements", x.Shape)
+	}
+	n, ch, m := x.Shape[0], x.Shape[1], s.shape[1]
+	in, out := imageSize(x.Shape), imageSize(s.shape)
+	inner, outer := in[0]*in[1], out[0]*out[1]
+	src, dst := tensor.Of[float32](x), tensor.Of[float32](y)
+	repackIn := x.Layout == tensor.Plain && ch > 1 && inner > 1
+	repackOut := x.Layout == tensor.Plain && m > 1 && outer > 1
+	own := k.Scratch(n, in[0], in[1])
+	need := own
+	if repackIn {
+		need += len(src)
+	}
+	if repackOut {
+		need += len(dst)
+	}
+	scratch := c.scratch(need)
+	rest := scratch[own:]
+	if repackIn {
+		kernel.ChannelsLast(c.CPU, rest[:len(src)], src, n, ch, inner)
+		src, rest = rest[:len(src)], rest[len(src):]
+	}
+	to := dst
+	s.epilogue = kernel.Epilogue{Act: f.act, Add: add}
+	if repackOut {
+		to = rest[:len(dst)]
+		if add != nil { // it lies as the output does
+			s.epilogue = kernel.Epilogue{}
+		}
+	}
+	k.run(c.CPU, to, src, n, in, out, &s.epilogue, scratch[:own])
+	s.epilogue = kernel.Epilogue{}
+	if !repackOut {
+		return nil
+	}
+	if add == nil {
+		kernel.ChannelsFirst(c.CPU, dst, to, n, m, outer)
+		return nil
+	}
+	// y may be what is added: it cannot take the result before that is read.
+	sum := make([]float32, len(dst))
+	kernel.ChannelsFirst(c.CPU, sum, to, n, m, outer)
+	shape, step := [1]int{len(dst)}, [1]int{1}
+	kernel.Binary(c.CPU, kernel.Add, dst, sum, add, shape[:], step[:], step[:], f.act)
+	return nil
+}
