@@ -45,7 +45,7 @@ func Load(path string) (*Spec, error) {
 	ext := strings.ToLower(filepath.Ext(path))
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("data: %w", err)
+		return nil, &job.DataError{Err: fmt.Errorf("data: %w; name a folder, a file or a YAML document that names them", err)}
 	}
 	if info.IsDir() || ext != ".yaml" && ext != ".yml" {
 		return &Spec{Path: path}, nil

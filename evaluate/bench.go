@@ -43,7 +43,8 @@ type BenchResult struct {
 	LoadFirstMS float64    `json:"load_first_ms" doc:"milliseconds from nothing to the first answer"`
 	Inputs      []Value    `json:"inputs" doc:"the inputs, of random numbers"`
 	Memory      RunMemory  `json:"memory"`
-	Ops         []OpTiming `json:"ops,omitempty" doc:"time by operator, the slowest first"`
+	Ops         []OpTiming `json:"ops,omitempty" doc:"time of every node, the slowest first"`
+	Kinds       []OpTiming `json:"kinds,omitempty" doc:"time of all nodes of an operator together, the slowest first"`
 }
 
 // Spread says how a quantity varied.
@@ -62,8 +63,9 @@ type RunMemory struct {
 
 // OpTiming is the time of one node, or of what no node accounts for.
 type OpTiming struct {
-	Node   string  `json:"node" doc:"name of the node; several that were fused bear the first one's"`
+	Node   string  `json:"node,omitempty" doc:"name of the node; several that were fused bear the first one's"`
 	Op     string  `json:"op"`
+	Nodes  int     `json:"nodes,omitempty" doc:"number of nodes, where it is the time of several"`
 	Shape  string  `json:"shape,omitempty" doc:"type and shape of the first output"`
 	MS     float64 `json:"ms" doc:"median milliseconds a run"`
 	Share  float64 `json:"share" doc:"of the run, in percent"`
@@ -157,7 +159,7 @@ func bench(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResult) er
 	r.Memory = RunMemory{Activations: stats.ArenaBytes, Packed: stats.PackedBytes, Repacks: stats.Repacks}
 	r.ImagesPerS = 1000 * float64(r.Batch) / r.MS.Median
 	r.GFLOPS = 2 * float64(r.MACs) / r.MS.Median / 1e6
-	r.Ops = profile.timings(r.MS.Median)
+	r.Ops, r.Kinds = profile.timings(r.MS.Median)
 	r.Input, err = modelfile.Describe(ctx, s.Files())
 	return err
 }

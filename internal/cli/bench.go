@@ -91,13 +91,21 @@ func showBench(r *evaluate.BenchResult) *report.Document {
 		d.Figures = append(d.Figures, report.Figure{Label: "input", Value: in.Name, Detail: in.Type + " " + in.Shape})
 	}
 	if len(r.Ops) > 0 {
-		t := report.Table{Title: "Operators", Head: []string{"NODE", "OP", "OUTPUT", "MS", "SHARE", "GFLOP/S", "GB/S"}, Align: "lllrrrr"}
-		for _, o := range r.Ops {
-			t.Rows = append(t.Rows, []string{o.Node, o.Op, o.Shape, fmt.Sprintf("%.4f", o.MS), fmt.Sprintf("%.1f %%", o.Share), blankTiny(o.GFLOPS), blankTiny(o.GBPerS)})
+		kinds := report.Table{Title: "Operators", Head: []string{"OP", "NODES", "MS", "SHARE", "GFLOP/S", "GB/S"}, Align: "lrrrrr"}
+		for _, o := range r.Kinds {
+			kinds.Rows = append(kinds.Rows, append([]string{o.Op, strconv.Itoa(o.Nodes)}, timing(o)...))
 		}
-		d.Tables = append(d.Tables, t)
+		nodes := report.Table{Title: "Nodes", Head: []string{"NODE", "OP", "OUTPUT", "MS", "SHARE", "GFLOP/S", "GB/S"}, Align: "lllrrrr"}
+		for _, o := range r.Ops {
+			nodes.Rows = append(nodes.Rows, append([]string{o.Node, o.Op, o.Shape}, timing(o)...))
+		}
+		d.Tables = append(d.Tables, kinds, nodes)
 	}
 	return d
+}
+
+func timing(o evaluate.OpTiming) []string {
+	return []string{fmt.Sprintf("%.4f", o.MS), fmt.Sprintf("%.1f %%", o.Share), blankTiny(o.GFLOPS), blankTiny(o.GBPerS)}
 }
 
 func milliseconds(v float64) string { return fmt.Sprintf("%.4g ms", v) }

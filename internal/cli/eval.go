@@ -59,8 +59,8 @@ printed. The test part is used unless --part says otherwise.`,
 // addData adds the flags that name data.
 func (a *app) addData(cmd *cobra.Command, data, preprocess *string, skipBad *int) {
 	f := cmd.Flags()
-	f.StringVar(data, "data", "", "`SPEC` of the data: a folder, a file, or a YAML document that names them")
-	f.StringVar(preprocess, "preprocess", "", "`KEY=VALUE,…` over the SPEC's own: resize, crop, channels, scale, mean, std, layout; lists with colons")
+	f.StringVar(data, "data", "", "`SPEC` of the data: a folder, a file, or a YAML document that names them; see effml help data")
+	f.StringVar(preprocess, "preprocess", "", "change these `keys` of the SPEC: resize=256,crop=224,channels=bgr,scale=1,mean=104:117:123,std=1,layout=nchw")
 	f.IntVar(skipBad, "skip-bad", 0, "leave out up to this `number` of samples that cannot be read")
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/deepcompress"
 	"github.com/effml/effml/internal/job"
 )
@@ -70,6 +71,8 @@ func (d *describer) value(t reflect.Type) map[string]any {
 		return map[string]any{"type": []string{"number", "null"}}
 	case reflect.TypeFor[deepcompress.Group]():
 		return map[string]any{"anyOf": []any{map[string]any{"enum": []string{"tensor", "channel"}}, map[string]any{"type": "integer", "minimum": 16}}}
+	case reflect.TypeFor[dataset.Number]():
+		return map[string]any{"type": []string{"number", "string"}}
 	case reflect.TypeFor[deepcompress.StringList]():
 		return map[string]any{"type": []string{"string", "array"}, "items": map[string]any{"type": "string"}}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/deepcompress"
 	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
@@ -23,7 +24,8 @@ func (a *app) newSchema() *cobra.Command {
 		Example: `effml schema                        # the names
 effml schema effml.compress/v1       # what compress --json writes
 effml schema compress-config         # what compress --config reads
-effml schema plan                    # what compress --plan reads`,
+effml schema plan                    # what compress --plan reads
+effml schema data                    # what --data reads`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return job.Usagef("schema: %q is one argument too many", args[1])
@@ -72,6 +74,7 @@ func schemas(root *cobra.Command) map[string]func() map[string]any {
 		evaluate.RunSchema:            result(reflect.TypeFor[evaluate.RunResult]()),
 		versionSchema:                 result(reflect.TypeFor[versionResult]()),
 		"plan":                        func() map[string]any { return schemaOf(reflect.TypeFor[deepcompress.Plan](), "yaml") },
+		"data":                        func() map[string]any { return schemaOf(reflect.TypeFor[dataset.Spec](), "yaml") },
 	}
 	for _, c := range root.Commands() {
 		if c.Flags().Lookup("config") != nil {

