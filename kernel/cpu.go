@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -53,6 +54,7 @@ func NewCPU(o Options) *CPU {
 	if o.Threads <= runtime.GOMAXPROCS(0) {
 		c.spin = spinTime // otherwise watching would keep others from working
 	}
+	c.job.shares = make([]share, o.Threads)
 	for i := range c.workers {
 		c.workers[i].wake = make(chan struct{}, 1)
 		go c.help(i + 1)
@@ -78,11 +80,12 @@ type Task interface {
 	Piece(i, worker int)
 }
 
-// Parallel runs pieces 0 to n-1 of a task, started in this order, and returns when all are done. Which worker does which piece is
-// left to chance. A panic of a piece on another goroutine reaches the caller. It allocates nothing. A call from within a piece, or while
-// another call has the workers, runs its pieces on the calling goroutine alone.
+// Parallel runs pieces 0 to n-1 of a task, and returns when all are done. Each worker begins with a share of its own, the first worker with
+// the first pieces, so that what is cut alike in one call and the next stays in the caches of the same processor; who is done helps
+// the others. So which worker does a piece is left to chance. A panic of a piece on another goroutine reaches the caller. It allocates
+// nothing. A call from within a piece, or while another call has the workers, runs its pieces on the calling goroutine alone.
 func (c *CPU) Parallel(n int, t Task) {
-	if n <= 1 || c.threads == 1 || !c.busy.CompareAndSwap(false, true) {
+	if n <= 1 || n > math.MaxInt32 || c.threads == 1 || !c.busy.CompareAndSwap(false, true) {
 		for i := range n {
 			t.Piece(i, 0)
 		}
@@ -159,9 +162,7 @@ func (c *CPU) leave() {
 type job struct {
 	state   atomic.Uint64 // how many workers are at it, flags, and the number of the job
 	_       [56]byte
-	next    atomic.Int64 // piece
-	_       [56]byte
-	n       int64
+	shares  []share // of each worker
 	task    Task
 	lock    sync.Mutex
 	failure any
@@ -197,8 +198,11 @@ func (j *job) join(last *uint64) bool {
 
 // begin opens the next job. There are no members.
 func (j *job) begin(n int, t Task) {
-	j.task, j.n = t, int64(n)
-	j.next.Store(0)
+	j.task = t
+	for i := range j.shares {
+		k := len(j.shares)
+		j.shares[i].give(n*i/k, n*(i+1)/k)
+	}
 	j.state.Store((j.state.Load()/number+1)*number | open)
 }
 
@@ -212,9 +216,45 @@ func (j *job) work(worker int) {
 			}
 		}
 	}()
-	for i := j.next.Add(1) - 1; i < j.n; i = j.next.Add(1) - 1 {
-		j.task.Piece(int(i), worker)
+	for i, ok := j.shares[worker].first(); ok; i, ok = j.shares[worker].first() {
+		j.task.Piece(i, worker)
 	}
+	for k := 1; k < len(j.shares); k++ {
+		other := &j.shares[(worker+k)%len(j.shares)]
+		for i, ok := other.last(); ok; i, ok = other.last() {
+			j.task.Piece(i, worker)
+		}
+	}
+}
+
+// share is the pieces that a worker begins with and that nobody has taken yet: it takes the first, others the last.
+type share struct {
+	pieces atomic.Uint64 // the first in the upper half, the one after the last in the lower
+	_      [56]byte
+}
+
+func (s *share) give(from, to int) { s.pieces.Store(uint64(from)<<32 | uint64(to)) }
+
+func (s *share) first() (piece int, ok bool) {
+	v := s.pieces.Load()
+	for v>>32 < v&math.MaxUint32 {
+		if s.pieces.CompareAndSwap(v, v+1<<32) {
+			return int(v >> 32), true
+		}
+		v = s.pieces.Load()
+	}
+	return 0, false
+}
+
+func (s *share) last() (piece int, ok bool) {
+	v := s.pieces.Load()
+	for v>>32 < v&math.MaxUint32 {
+		if s.pieces.CompareAndSwap(v, v-1) {
+			return int(v&math.MaxUint32) - 1, true
+		}
+		v = s.pieces.Load()
+	}
+	return 0, false
 }
 
 // wait counts the rounds of somebody who watches for something.
