@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Whether stock runtimes load what `compress --emit-onnx-packed` writes, and compute from it what they compute from the plain model. One JSON line a
+model and preset: bytes of the model, of the packed model and of the archive; largest difference of ONNX Runtime's outputs between packed and plain, as a share of the
+range of the plain one's; and the same between ONNX Runtime and `effml run` on the packed model. Exits 1 where a difference exceeds --limit.
+
+    python packed.py [--presets fast,balanced,small,paper] [--limit 1e-5] [--ours 1e-4] [MODEL.onnx …]
+
+The models are those of the shared data and ResNet-18 and MobileNetV2 of torchvision with random weights.
+"""
+import argparse, os
+import numpy as np
+import onnxruntime as ort
+from common import Scratch, effml, exports, files, shared_models, show, size
+
+
+def session(path):
+    return ort.InferenceSession(path, providers=['CPUExecutionProvider'])
+
+
+def inputs(s):
+    rng = np.random.default_rng(1)
+    return {i.name: rng.standard_normal([d if isinstance(d, int) else 2 for d in i.shape]).astype(np.float32) for i in s.get_inputs()}
+
+
+def difference(a, b):
+    return max(float(np.abs(x.astype(np.float64) - y).max() / max(np.ptp(x), 1e-30)) for x, y in zip(a, b))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument('--presets', default='fast,balanced,small,paper')
+    p.add_argument('--limit', type=float, default=1e-5)
+    p.add_argument('--ours', type=float, default=1e-4)
+    p.add_argument('models', nargs='*')
+    a, failed = p.parse_args(), 0
+    for model in a.models or shared_models() + exports('torch', ['resnet18', 'mobilenet_v2']):
+        for preset in a.presets.split(','):
+            with Scratch() as at:
+                effml('compress', model, '--preset', preset, '-o', at('m.effml'), '--emit-onnx', at('plain.onnx'), '--emit-onnx-packed', at('packed.onnx'))
+                plain, packed = session(at('plain.onnx')), session(at('packed.onnx'))
+                x = inputs(plain)
+                want, got = plain.run(None, x), packed.run(None, x)
+                np.savez(at('x.npz'), **x)
+                effml('run', at('packed.onnx'), '--input', at('x.npz'), '-o', at('y.npz'))
+                ours = np.load(at('y.npz'))
+                runtime, own = difference(want, got), difference(got, [ours[o.name] for o in packed.get_outputs()])
+                ok = runtime <= a.limit and own <= a.ours
+                failed += not ok
+                show(model=os.path.basename(model), preset=preset, ok=ok, bytes=size(files(model)), packed=size(files(at('packed.onnx'))),
+                     archive=os.path.getsize(at('m.effml')), packed_to_plain=runtime, effml_to_runtime=own)
+    raise SystemExit(failed > 0)
+
+
+main()
