@@ -16,8 +16,8 @@ import (
 	"github.com/effml/effml/onnx"
 )
 
-// Inspect reports what is in a model: its structure, the bytes of its tensors and their distributions, and where the
-// bytes of an archive went. A model that breaks rules of ONNX is reported with its problems, not refused.
+// Inspect reports what is in a model: its structure, what each node does (see [infer.Outline] for what counts as a MAC), the bytes of its
+// tensors and their distributions, and where the bytes of an archive went. A model that breaks rules of ONNX is reported with its problems, not refused.
 func Inspect(ctx context.Context, c InspectConfig, ev job.Events) (*InspectResult, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -59,6 +59,9 @@ func (m *model) inspect(ctx context.Context, c InspectConfig, ev job.Events, res
 		}
 	}
 	result.Operators, result.DataTypes = m.operators(), m.dataTypes()
+	if err := m.nodes(c.Shapes, result); err != nil {
+		return err
+	}
 	result.Problems = []Problem{}
 	for _, p := range onnx.Check(m.Model) {
 		result.Problems = append(result.Problems, Problem{p.Node, p.Tensor, p.Msg})

@@ -77,15 +77,23 @@ func (t *held) graph() string {
 	return t.Path
 }
 
-// op names the operator that uses t first.
-func (t *held) op() string {
-	if t.Node != nil && len(t.uses) == 0 {
-		return uses.OpName(t.Node)
-	}
+// node returns the node that uses t first, or whose attribute it is.
+func (t *held) node() *onnx.Node {
 	for _, u := range t.uses {
 		if u.Node != nil {
-			return u.Op()
+			return u.Node
 		}
+	}
+	if len(t.uses) == 0 {
+		return t.Node
+	}
+	return nil
+}
+
+// op names the operator that uses t first.
+func (t *held) op() string {
+	if n := t.node(); n != nil {
+		return uses.OpName(n)
 	}
 	return ""
 }

@@ -12,9 +12,11 @@ const (
 type InspectConfig struct {
 	Path      string `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
 	Histogram bool   `yaml:"histogram,omitempty" json:"histogram,omitempty" doc:"add a histogram of each floating-point tensor"`
-	NoStats   bool   `yaml:"no-stats,omitempty" json:"no-stats,omitempty" doc:"read no tensor values: faster, no distribution summary"`
-	Threads   int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Command   string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	// Shapes of inputs by name, where the model leaves dimensions open; −1 leaves them so.
+	Shapes  map[string][]int `yaml:"shape,omitempty" json:"shape,omitempty" doc:"shapes of inputs by name, where the model leaves dimensions open"`
+	NoStats bool             `yaml:"no-stats,omitempty" json:"no-stats,omitempty" doc:"read no tensor values: faster, no distribution summary"`
+	Threads int              `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command string           `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // DiffConfig says what [Diff] compares.
@@ -30,6 +32,11 @@ type InspectResult struct {
 	job.Common
 	Kind        string          `json:"kind" doc:"onnx or effml"`
 	Model       ModelInfo       `json:"model"`
+	MACs        int64           `json:"macs" doc:"multiplications followed by an addition in one run, of the nodes of which they are known"`
+	MACsAt      []Value         `json:"macs_at" doc:"the inputs of that run: of dimensions that the model leaves open the first is 1"`
+	MACsUnknown int             `json:"macs_unknown" doc:"nodes of which they are not known; nodes says why"`
+	MovedBytes  int64           `json:"moved_bytes" doc:"bytes of the inputs and outputs of all nodes, each once a node"`
+	Nodes       []NodeInfo      `json:"nodes" doc:"in the order of the graph, with those of the functions that it calls; sub-graphs count with the node that holds them"`
 	Operators   []OperatorCount `json:"operators" doc:"most frequent first"`
 	DataTypes   []TypeShare     `json:"data_types" doc:"most bytes first"`
 	Parameters  int64           `json:"parameters" doc:"elements of floating-point tensors and of integer tensors that are de-quantised"`
@@ -77,10 +84,23 @@ type Entry struct {
 	Value string `json:"value"`
 }
 
-// OperatorCount says how often an operator occurs and what tensors it uses.
+// NodeInfo is what can be told of a node without running it.
+type NodeInfo struct {
+	Node       string  `json:"node" doc:"its name, or the operator and the name of its output; of nodes in functions with the path to them"`
+	Op         string  `json:"op" doc:"operator, with its domain where that is not ONNX's"`
+	Outputs    []Value `json:"outputs" doc:"with the dimensions that the model leaves open"`
+	MACs       int64   `json:"macs,omitempty"`
+	Parameters int64   `json:"parameters,omitempty" doc:"elements of the parameters that it is the first to use"`
+	Moved      int64   `json:"moved_bytes,omitempty" doc:"bytes of its inputs and outputs, each once; 0 where they are not known"`
+	Unknown    string  `json:"unknown,omitempty" doc:"why its MACs are not known"`
+}
+
+// OperatorCount says how often an operator occurs, what it computes and what tensors it uses.
 type OperatorCount struct {
 	Op         string `json:"op" doc:"operator, with its domain where that is not ONNX's"`
 	Count      int    `json:"count"`
+	MACs       int64  `json:"macs" doc:"of the nodes of which they are known"`
+	Moved      int64  `json:"moved_bytes" doc:"bytes of inputs and outputs"`
 	Parameters int64  `json:"parameters" doc:"elements of the tensors that such nodes use first"`
 	Bytes      int64  `json:"bytes" doc:"bytes of their values, decoded"`
 	Stored     int64  `json:"stored,omitempty" doc:"bytes they take in the archive"`

@@ -15,6 +15,10 @@ type body struct {
 	outer    atomic.Pointer[[]ops.Info]
 	mu       sync.Mutex
 	idle     []*Runner
+
+	// What Infer found out last, where the model is only described.
+	known []ops.Info
+	outs  [][]ops.Info
 }
 
 // know tells what is known of the values that the node captures; it holds for the next calls of Infer.
@@ -35,9 +39,12 @@ func (b *body) NumOut() int { return len(b.program.outputs) }
 // Infer returns what is known of the outputs.
 func (b *body) Infer(in []ops.Info) ([]ops.Info, error) {
 	all := append(append(make([]ops.Info, 0, len(b.program.inputs)), in...), *b.outer.Load()...)
-	known, _, err := b.program.infer(all)
+	known, outs, err := b.program.infer(all)
 	if err != nil {
 		return nil, err
+	}
+	if b.program.s.outlined {
+		b.known, b.outs = known, outs
 	}
 	out := make([]ops.Info, len(b.program.outputs))
 	for i, v := range b.program.outputs {

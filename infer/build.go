@@ -21,7 +21,8 @@ type builder struct {
 	calling   []functionKey
 	problems  []*NodeError
 	nodes     int
-	invented  int // names of dimensions
+	invented  int      // names of dimensions
+	outline   *outline // nil unless the model is only described
 }
 
 type functionKey struct{ domain, name, overload string }
@@ -80,7 +81,7 @@ func (b *builder) graph(s *scope, g *onnx.Graph, isBody bool) error {
 		return err
 	}
 	for i, t := range g.Initializers {
-		c := s.graph.add(t.Name, ops.Of(constants[i]))
+		c := s.graph.add(t.Name, constantInfo(t, constants[i]))
 		c.stored = t
 		s.names[t.Name] = c
 	}
@@ -99,6 +100,9 @@ func (b *builder) graph(s *scope, g *onnx.Graph, isBody bool) error {
 		info, err := declaredInfo(in)
 		if err != nil {
 			b.problem(s.path+"input "+in.Name, "graph", 0, err)
+		}
+		if b.outline != nil && !isBody {
+			info.Shape = b.outline.inputs[in.Name]
 		}
 		for i := range info.Shape {
 			d := &info.Shape[i]
@@ -203,6 +207,7 @@ func (b *builder) problem(name, kind string, opset int64, err error) {
 
 // node adds a node, or what it stands for.
 func (b *builder) node(s *scope, n *onnx.Node) {
+	written := n
 	n = s.bind(n)
 	x := &node{Node: n, kind: n.OpType, opset: s.opsets[domain(n.Domain)]}
 	if d := domain(n.Domain); d != "" {
@@ -226,9 +231,13 @@ func (b *builder) node(s *scope, n *onnx.Node) {
 	if x.is("If") && len(x.in) == 1 && b.branch(s, x) {
 		return
 	}
+	before := len(b.problems)
 	out, err := b.operator(s, x)
 	if err != nil {
 		b.problem(x.name, x.kind, x.opset, err)
+	}
+	if b.outline != nil && s.graph == b.outline.graph {
+		b.outline.add(written, x, out, b.problems[before:])
 	}
 	for i, name := range n.Outputs {
 		if name == "" {
@@ -367,6 +376,10 @@ func (b *builder) branch(s *scope, n *node) bool {
 
 // operator makes the operator of a node, with its bodies, and infers what it gives.
 func (b *builder) operator(s *scope, n *node) ([]ops.Info, error) {
+	if t := storedConstant(n); b.outline != nil && n.is("Constant") && t != nil && t.Size() > outlineBytes {
+		n.op = described(constantInfo(t, nil))
+		return n.op.Infer(nil)
+	}
 	bodies := map[string]ops.Body{}
 	for _, a := range n.Attributes {
 		if a.G == nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/effml/effml/internal/mapped"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
 	"github.com/effml/effml/tensor"
 )
 
@@ -36,8 +37,26 @@ func (b *builder) constants(list []*onnx.Tensor) ([]*tensor.Tensor, error) {
 	return values, nil
 }
 
-// values returns the values of one tensor. Pages of the file of which a copy had to be made are given back.
+// constantInfo describes a tensor of the model. Without a value that is its type and shape, as far as the shape is one.
+func constantInfo(t *onnx.Tensor, value *tensor.Tensor) ops.Info {
+	if value != nil {
+		return ops.Of(value)
+	}
+	info := ops.Info{Type: t.DataType, Shape: ops.Shape{}}
+	for _, d := range t.Dims {
+		if d < 0 {
+			return ops.Info{Type: t.DataType}
+		}
+		info.Shape = append(info.Shape, ops.Known(int(d)))
+	}
+	return info
+}
+
+// values returns the values of one tensor, nil where an outline does without. Pages of the file of which a copy had to be made are given back.
 func (b *builder) values(t *onnx.Tensor) (*tensor.Tensor, error) {
+	if b.outline != nil && t.Size() > outlineBytes {
+		return nil, nil //nolint:nilnil // it is not an error
+	}
 	v, view, err := tensor.View(t)
 	if err == nil && !view {
 		b.s.release(t)

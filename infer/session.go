@@ -50,6 +50,8 @@ type Session struct {
 	inputs  []Value
 	outputs []Value
 	weights int64 // bytes of the model's tensors
+	// outlined: the model is only described.
+	outlined bool
 
 	// planning serialises what changes the graph: packing, and what is known of captured values while plans are made.
 	planning sync.Mutex

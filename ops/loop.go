@@ -46,11 +46,34 @@ func oneElement(v *onnx.ValueInfo) []int {
 }
 
 func (o *loop) Infer(in []Info) ([]Info, error) {
-	states := slices.Clone(in[2:])
+	states, out, trips, err := o.settled(in)
+	if err != nil {
+		return nil, err
+	}
+	infos := slices.Clone(states)
+	for _, s := range out[o.carried : len(out)-1] {
+		if s.Shape != nil {
+			s.Shape = append(Shape{trips}, s.Shape...)
+		}
+		infos = append(infos, Info{Type: s.Type, Shape: s.Shape})
+	}
+	return infos, nil
+}
+
+// Repeats implements Repeater.
+func (o *loop) Repeats(in []Info) (int, bool) {
+	_, _, trips, err := o.settled(in)
+	return trips.N, err == nil && trips.IsKnown()
+}
+
+// settled returns what holds of the loop-carried values before every iteration, of the body's outputs, with the condition last, and
+// the number of iterations.
+func (o *loop) settled(in []Info) (states, out []Info, trips Dim, err error) {
+	states = slices.Clone(in[2:])
 	// A body runs under a condition that holds.
 	yes := tensor.From([]bool{true}, o.cond...)
 	first := []Info{{Type: onnx.Int64, Shape: MakeShape(o.count...), Ints: []Dim{Unknown}}, Of(yes)}
-	out, err := settle(states, func(states []Info) ([]Info, error) {
+	out, err = settle(states, func(states []Info) ([]Info, error) {
 		out, err := o.body.Infer(append(slices.Clone(first), states...))
 		if err != nil {
 			return nil, err
@@ -61,20 +84,13 @@ func (o *loop) Infer(in []Info) ([]Info, error) {
 		return append(out[1:len(out):len(out)], out[0]), nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, Unknown, err
 	}
-	trips, last := Unknown, out[len(out)-1]
+	last := out[len(out)-1]
 	if m, ok := o.trips(in[0]); ok && always(in[1]) && always(last) && last.Value != nil {
-		trips = Known(m)
+		return states, out, Known(m), nil
 	}
-	infos := slices.Clone(states)
-	for _, s := range out[o.carried : len(out)-1] {
-		if s.Shape != nil {
-			s.Shape = append(Shape{trips}, s.Shape...)
-		}
-		infos = append(infos, Info{Type: s.Type, Shape: s.Shape})
-	}
-	return infos, nil
+	return states, out, Unknown, nil
 }
 
 // always reports whether a condition is left out or known to hold.

@@ -8,8 +8,8 @@ import (
 
 // Op is an operator with its attributes: what a node computes. It is immutable and may run in several goroutines at once.
 //
-// An operator says more about itself by implementing Coster, Packer, Sizer, ChannelsLaster, InPlacer, Viewer, Scratcher or
-// Activator as well. (Gradients are to be another such interface, beside Run in the same file.)
+// An operator says more about itself by implementing Coster, Packer, Sizer, ChannelsLaster, InPlacer, Viewer, Scratcher, Activator
+// or Repeater as well. (Gradients are to be another such interface, beside Run in the same file.)
 type Op interface {
 	// Infer returns what is known of the outputs from what is known of the inputs: type and shape, and values where the
 	// operator does arithmetic on shapes. An input that is left out has Type Undefined. Errors say what is wrong with which
@@ -88,6 +88,12 @@ type Body interface {
 	Infer(in []Info) ([]Info, error)
 	// Run runs the sub-graph on behalf of c, whose captured values it sees. The results belong to the caller.
 	Run(c *Call, in []*tensor.Tensor) ([]*tensor.Tensor, error)
+}
+
+// Repeater is implemented by operators that run a Body any number of times.
+type Repeater interface {
+	// Repeats returns how often the body runs, and false where only a run can tell.
+	Repeats(in []Info) (int, bool)
 }
 
 // Call is one execution of an operator.

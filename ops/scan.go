@@ -116,6 +116,19 @@ func (o *scan) Infer(in []Info) ([]Info, error) {
 	return o.outputs(states, out[o.states:], batch, length)
 }
 
+// Repeats implements Repeater. In operator set 8 every sequence of the batch has its own length.
+func (o *scan) Repeats(in []Info) (int, bool) {
+	k := o.states
+	if o.batched || k >= len(in) {
+		return 0, false
+	}
+	axis, err := axisOf(at(o.axes, 0), len(in[k].Shape))
+	if err != nil || !in[k].Shape[axis].IsKnown() {
+		return 0, false
+	}
+	return in[k].Shape[axis].N, true
+}
+
 // sharper returns the dimension of two equal ones of which more is known.
 func sharper(a, b Dim) Dim {
 	if a.IsKnown() || !b.IsKnown() && a.Name != "" {

@@ -60,7 +60,7 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdModel writes a model of two dense layers: model FILE [rows] [nan|external|dangling]
+// cmdModel writes a model of two dense layers: model FILE [rows] [nan|external|KIND of broken]
 func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 	rows, kind := 64, ""
 	for _, a := range args[1:] {
@@ -81,8 +81,12 @@ func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 		for _, t := range m.Graph.Initializers[:2] {
 			t.Storage, t.External = onnx.StorageExternal, &onnx.ExternalData{Location: filepath.Base(args[0]) + ".data"}
 		}
-	case "dangling":
-		m.Graph.Nodes[1].Inputs[0] = "nowhere"
+	default:
+		if spoil := broken[kind]; spoil != nil {
+			spoil(m)
+		} else if kind != "" {
+			ts.Fatalf("unknown kind of model %s", kind)
+		}
 	}
 	_, err := onnx.Save(ts.MkAbs(args[0]), m, o)
 	ts.Check(err)

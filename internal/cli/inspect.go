@@ -16,17 +16,26 @@ import (
 
 func (a *app) newInspect() *cobra.Command {
 	var c evaluate.InspectConfig
+	var shapes []string
+	var nodes bool
 	cmd := &cobra.Command{
 		Use:     "inspect FILE.onnx|FILE.effml",
 		Short:   "Show what is in a model and where its bytes are",
 		GroupID: groupInspect,
 		Example: `effml inspect model.onnx
+effml inspect model.onnx --nodes                          # what every node gives, computes and moves
+effml inspect model.onnx --shape data=1x3x320x320         # MACs at that size, where the model leaves it open
 effml inspect model.effml --report where.html
 effml inspect model.onnx --json - | jq '.operators'`,
+		Long: `MACs are multiplications with an addition in convolutions, matrix products, recurrent layers and attention,
+for one sample where the model leaves the batch open. Where they cannot be told for a node, --nodes says why.`,
 		Args:              exactly("FILE.onnx|FILE.effml"),
 		ValidArgsFunction: filesOf("onnx", "effml"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := a.resolve(cmd); err != nil {
+				return err
+			}
+			if c.Shapes, err = parseShapes(shapes); err != nil {
 				return err
 			}
 			c.Path, c.Command, c.Threads = args[0], a.command, a.settings.threads
@@ -36,17 +45,19 @@ effml inspect model.onnx --json - | jq '.operators'`,
 				run: func(ctx context.Context, ev job.Events) (*evaluate.InspectResult, error) {
 					return evaluate.Inspect(ctx, c, ev)
 				},
-				show: showInspect,
+				show: func(r *evaluate.InspectResult) *report.Document { return showInspect(r, nodes) },
 			})
 		},
 	}
+	cmd.Flags().StringArrayVar(&shapes, "shape", nil, "shape of an input, as `NAME=1x3x224x224`; repeat it for others")
+	cmd.Flags().BoolVar(&nodes, "nodes", false, "also list the nodes, with shapes and MACs")
 	cmd.Flags().BoolVar(&c.NoStats, "no-stats", false, "do not read the tensors' values: faster, no distribution")
 	a.addReport(cmd)
 	a.addShared(cmd)
 	return cmd
 }
 
-func showInspect(r *evaluate.InspectResult) *report.Document {
+func showInspect(r *evaluate.InspectResult, nodes bool) *report.Document {
 	d := &report.Document{Title: title(r.Input, nil), Sides: [2]string{"bytes", ""}}
 	m := r.Model
 	if r.Input != nil {
@@ -67,14 +78,18 @@ func showInspect(r *evaluate.InspectResult) *report.Document {
 		report.Figure{Label: "outputs", Value: plural(len(m.Outputs), "output", "outputs"), Detail: values(m.Outputs)},
 		report.Figure{Label: "parameters", Value: report.Count(r.Parameters), Detail: fmt.Sprintf("%s in %s; everything else takes %s", report.Size(r.TensorBytes), plural(len(r.Tensors), "tensor", "tensors"), report.Size(r.GraphBytes))},
 	)
+	d.Figures = append(d.Figures, macsFigure(r))
 	if r.Archive != nil {
 		showArchive(d, r)
 	}
-	ops := report.Table{Title: "Operators", Head: []string{"OPERATOR", "NODES", "PARAMETERS", "BYTES"}, Align: "lrrr"}
+	ops := report.Table{Title: "Operators", Head: []string{"OPERATOR", "NODES", "MACS", "SHARE", "MOVED", "PARAMETERS", "BYTES"}, Align: "lrrrrrr"}
 	for _, o := range r.Operators {
-		ops.Rows = append(ops.Rows, []string{o.Op, report.Count(int64(o.Count)), blankZero(o.Parameters), blankZero(o.Bytes)})
+		ops.Rows = append(ops.Rows, []string{o.Op, report.Count(int64(o.Count)), blankZero(o.MACs), shareOf(o.MACs, r.MACs), blankZero(o.Moved), blankZero(o.Parameters), blankZero(o.Bytes)})
 	}
 	d.Tables = append(d.Tables, ops)
+	if nodes {
+		d.Tables = append(d.Tables, nodeTable(r))
+	}
 	if len(r.DataTypes) > 1 {
 		types := report.Table{Title: "Data types", Head: []string{"TYPE", "TENSORS", "ELEMENTS", "BYTES"}, Align: "lrrr"}
 		for _, t := range r.DataTypes {
@@ -89,6 +104,45 @@ func showInspect(r *evaluate.InspectResult) *report.Document {
 	}
 	d.Tables = append(d.Tables, problems)
 	return d
+}
+
+// macsFigure says what a run computes, and at which inputs.
+func macsFigure(r *evaluate.InspectResult) report.Figure {
+	f := report.Figure{Label: "MACs", Value: report.Count(r.MACs), Detail: report.Size(r.MovedBytes) + " moved"}
+	if len(r.MACsAt) > 0 {
+		f.Detail += "; at " + values(r.MACsAt)
+	}
+	if r.MACsUnknown > 0 && r.MACs == 0 {
+		f.Value = "unknown"
+	}
+	if r.MACsUnknown > 0 {
+		i := slices.IndexFunc(r.Nodes, func(n evaluate.NodeInfo) bool { return n.Unknown != "" })
+		n := r.Nodes[i]
+		f.Detail += fmt.Sprintf("; unknown for %s, the first %q (%s): %s", plural(r.MACsUnknown, "node", "nodes"), n.Node, n.Op, n.Unknown)
+	}
+	return f
+}
+
+func nodeTable(r *evaluate.InspectResult) report.Table {
+	t := report.Table{Title: "Nodes", Head: []string{"NODE", "OP", "OUTPUT", "MACS", "SHARE", "PARAMETERS", "MOVED", "UNKNOWN"}, Align: "lllrrrrl"}
+	for _, n := range r.Nodes {
+		var outputs []string
+		for _, o := range n.Outputs {
+			outputs = append(outputs, o.Type+o.Shape)
+		}
+		t.Rows = append(t.Rows, []string{
+			n.Node, n.Op, strings.Join(outputs, " "), blankZero(n.MACs), shareOf(n.MACs, r.MACs), blankZero(n.Parameters), blankZero(n.Moved), n.Unknown,
+		})
+	}
+	return t
+}
+
+// shareOf writes a part of a whole as a percentage, nothing where there is none.
+func shareOf(part, whole int64) string {
+	if part == 0 || whole == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole))
 }
 
 // showArchive adds where the bytes of an archive went.

@@ -144,7 +144,11 @@ func Checked(path string, m *onnx.Model) error {
 		}
 		b.WriteString("\n  " + Text(p))
 	}
-	return &job.ModelError{Err: fmt.Errorf("%s is not a valid model, %d problems:%s", path, len(problems), b.String())}
+	count := "1 problem"
+	if len(problems) > 1 {
+		count = fmt.Sprintf("%d problems", len(problems))
+	}
+	return &job.ModelError{Err: fmt.Errorf("%s is not a valid model, %s:%s", path, count, b.String())}
 }
 
 // Text writes a problem in one line.
