@@ -48,7 +48,7 @@ func build(s *Session, m *onnx.Model) (*graph, error) {
 	}
 	sc := &scope{names: map[string]*value{}, graph: &graph{}, opsets: opsets(m.OpsetImports)}
 	err := b.graph(sc, m.Graph, false)
-	if err == nil && len(b.problems) > 0 {
+	if len(b.problems) > 0 { // an output that nothing computes is but their consequence
 		err = &job.ModelError{Err: &GraphError{b.problems}}
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,9 @@ type einsum struct {
 const ellipsis = '.'
 
 func newEinsum(n *Node) (Op, error) {
+	if !n.Has("equation") {
+		return nil, errors.New("attribute equation is missing")
+	}
 	equation := strings.ReplaceAll(strings.ReplaceAll(n.Text("equation", ""), " ", ""), "...", string(ellipsis))
 	left, right, explicit := strings.Cut(equation, "->")
 	o := &einsum{inputs: strings.Split(left, ","), output: right}
