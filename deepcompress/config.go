@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
 )
 
@@ -13,28 +14,30 @@ const DefaultPreset = "balanced"
 
 // Config says what [Run] compresses and how. The zero value of each field is its default; only Input is needed.
 type Config struct {
-	Input         string   `yaml:"-" json:"-" doc:"the ONNX model to read"`
-	Output        string   `yaml:"output,omitempty" json:"output,omitempty" doc:"the archive to write; by default the input's path with .effml"`
-	Preset        string   `yaml:"preset,omitempty" json:"preset,omitempty" doc:"lossless, fast, balanced, small or paper"`
-	PlanPath      string   `yaml:"plan,omitempty" json:"plan,omitempty" doc:"a plan file; replaces the preset"`
-	PlanOut       string   `yaml:"plan-out,omitempty" json:"plan-out,omitempty" doc:"where to write the resolved plan, one rule a tensor"`
-	Coder         string   `yaml:"coder,omitempty" json:"coder,omitempty" doc:"use this coder for all quantised tensors"`
-	Only          []string `yaml:"only,omitempty" json:"only,omitempty" doc:"patterns of tensor or node names: no other tensor loses precision"`
-	Exclude       []string `yaml:"exclude,omitempty" json:"exclude,omitempty" doc:"patterns of tensor or node names that keep their precision"`
-	StripMetadata *bool    `yaml:"strip-metadata,omitempty" json:"strip-metadata,omitempty" doc:"drop doc strings and exporter traces; by default as the preset says"`
-	EmitONNX      string   `yaml:"emit-onnx,omitempty" json:"emit-onnx,omitempty" doc:"where to write the plain ONNX model that the archive decodes to"`
-	EmitPacked    string   `yaml:"emit-onnx-packed,omitempty" json:"emit-onnx-packed,omitempty" doc:"where to write a small ONNX model with the weights as codes behind DequantizeLinear or Gather"`
-	Strict        bool     `yaml:"strict,omitempty" json:"strict,omitempty" doc:"fail where a weight cannot be compressed as planned"`
-	Force         bool     `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
-	DryRun        bool     `yaml:"dry-run,omitempty" json:"dry-run,omitempty" doc:"plan and count bytes, write nothing but plan-out"`
-	NoVerify      bool     `yaml:"no-verify,omitempty" json:"no-verify,omitempty" doc:"do not decode the archive after writing it"`
-	Histograms    bool     `yaml:"histograms,omitempty" json:"histograms,omitempty" doc:"count weights before and after, for reports"`
-	Threads       int      `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Seed          uint64   `yaml:"seed,omitempty" json:"seed,omitempty" doc:"seed of random k-means initialisation"`
-	MaxSize       int64    `yaml:"max-size,omitempty" json:"max-size,omitempty" doc:"gate: largest archive in bytes"`
-	MinRatio      float64  `yaml:"min-ratio,omitempty" json:"min-ratio,omitempty" doc:"gate: smallest ratio of input to output bytes"`
-	Data          string   `yaml:"data,omitempty" json:"data,omitempty" doc:"a data set; retraining and calibration are not available in this build"`
-	Command       string   `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	evaluate.Samples `yaml:",inline"`
+	evaluate.Limits  `yaml:",inline"`
+	Input            string   `yaml:"-" json:"-" doc:"the ONNX model to read"`
+	Output           string   `yaml:"output,omitempty" json:"output,omitempty" doc:"the archive to write; by default the input's path with .effml"`
+	Preset           string   `yaml:"preset,omitempty" json:"preset,omitempty" doc:"lossless, fast, balanced, small or paper"`
+	PlanPath         string   `yaml:"plan,omitempty" json:"plan,omitempty" doc:"a plan file; replaces the preset"`
+	PlanOut          string   `yaml:"plan-out,omitempty" json:"plan-out,omitempty" doc:"where to write the resolved plan, one rule a tensor"`
+	Coder            string   `yaml:"coder,omitempty" json:"coder,omitempty" doc:"use this coder for all quantised tensors"`
+	Only             []string `yaml:"only,omitempty" json:"only,omitempty" doc:"patterns of tensor or node names: no other tensor loses precision"`
+	Exclude          []string `yaml:"exclude,omitempty" json:"exclude,omitempty" doc:"patterns of tensor or node names that keep their precision"`
+	StripMetadata    *bool    `yaml:"strip-metadata,omitempty" json:"strip-metadata,omitempty" doc:"drop doc strings and exporter traces; by default as the preset says"`
+	EmitONNX         string   `yaml:"emit-onnx,omitempty" json:"emit-onnx,omitempty" doc:"where to write the plain ONNX model that the archive decodes to"`
+	EmitPacked       string   `yaml:"emit-onnx-packed,omitempty" json:"emit-onnx-packed,omitempty" doc:"where to write a small ONNX model with the weights as codes behind DequantizeLinear or Gather"`
+	Strict           bool     `yaml:"strict,omitempty" json:"strict,omitempty" doc:"fail where a weight cannot be compressed as planned"`
+	Force            bool     `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite existing outputs"`
+	DryRun           bool     `yaml:"dry-run,omitempty" json:"dry-run,omitempty" doc:"plan and count bytes, write nothing but plan-out"`
+	NoVerify         bool     `yaml:"no-verify,omitempty" json:"no-verify,omitempty" doc:"do not decode the archive after writing it"`
+	Histograms       bool     `yaml:"histograms,omitempty" json:"histograms,omitempty" doc:"count weights before and after, for reports"`
+	Threads          int      `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Seed             uint64   `yaml:"seed,omitempty" json:"seed,omitempty" doc:"seed of random k-means initialisation"`
+	MaxSize          int64    `yaml:"max-size,omitempty" json:"max-size,omitempty" doc:"gate: largest archive in bytes"`
+	Baseline         string   `yaml:"baseline,omitempty" json:"baseline,omitempty" doc:"gate: the JSON result of an earlier run; no larger and no less accurate than that"`
+	MinRatio         float64  `yaml:"min-ratio,omitempty" json:"min-ratio,omitempty" doc:"gate: smallest ratio of input to output bytes"`
+	Command          string   `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // OutputPath returns Output, or the path that follows from Input where it is empty.
@@ -52,9 +55,7 @@ func (c Config) Validate() error {
 	if c.Input == "" {
 		add("input: no model named")
 	}
-	if c.Data != "" {
-		add("data: retraining and calibration are not available in this build; compress works from the weights alone")
-	}
+	errs = append(errs, c.Limits.Check(c.Samples)...)
 	if c.Preset != "" && c.PlanPath != "" {
 		add("preset and plan: give one of them, a plan replaces the preset")
 	}
@@ -88,7 +89,7 @@ func (c Config) Validate() error {
 		add("min-ratio: %v is out of range, it must be a positive number", c.MinRatio)
 	}
 	outputs := map[string]string{"output": c.OutputPath(), "emit-onnx": c.EmitONNX, "emit-onnx-packed": c.EmitPacked, "plan-out": c.PlanOut}
-	errs = append(errs, samePaths(outputs, map[string]string{"input": c.Input, "plan": c.PlanPath})...)
+	errs = append(errs, samePaths(outputs, map[string]string{"input": c.Input, "plan": c.PlanPath, "baseline": c.Baseline})...)
 	return usage(errs)
 }
 
@@ -126,18 +127,32 @@ func (c DecompressConfig) Validate() error {
 
 // VerifyConfig says what [Verify] checks.
 type VerifyConfig struct {
-	Input      string `yaml:"-" json:"-" doc:"the archive to check"`
-	Against    string `yaml:"against,omitempty" json:"against,omitempty" doc:"the model it was made from, an .onnx or .effml file"`
-	MaxDecoded int64  `yaml:"max-decoded,omitempty" json:"max-decoded,omitempty" doc:"bytes that the tensors may take; 0 is 1 GiB or 10,000 times the archive, whichever is more"`
-	Threads    int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Command    string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	evaluate.Samples `yaml:",inline"`
+	evaluate.Limits  `yaml:",inline"`
+	Input            string  `yaml:"-" json:"-" doc:"the archive to check"`
+	Against          string  `yaml:"against,omitempty" json:"against,omitempty" doc:"the model it was made from, an .onnx or .effml file"`
+	Tolerance        float64 `yaml:"tolerance,omitempty" json:"tolerance,omitempty" doc:"most that the outputs of an archive without loss may differ, relative to their range; 0 is DefaultTolerance"`
+	MaxDecoded       int64   `yaml:"max-decoded,omitempty" json:"max-decoded,omitempty" doc:"bytes that the tensors may take; 0 is 1 GiB or 10,000 times the archive, whichever is more"`
+	Threads          int     `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command          string  `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
+
+// DefaultTolerance is what the outputs of a model and of its archive may differ where nothing was lost: room for sums in another
+// order, should one of the two run differently.
+const DefaultTolerance = 1e-6
 
 // Validate reports all problems of c at once, as a [*job.UsageError].
 func (c VerifyConfig) Validate() error {
 	var errs []error
 	if c.Input == "" {
 		errs = append(errs, errors.New("input: no archive named"))
+	}
+	errs = append(errs, c.Limits.Check(c.Samples)...)
+	if (c.Data != "" || c.Random > 0) && c.Against == "" {
+		errs = append(errs, errors.New("data: outputs are compared with those of a model: name it with --against"))
+	}
+	if !(c.Tolerance >= 0) {
+		errs = append(errs, fmt.Errorf("tolerance: %v is out of range, it must not be negative", c.Tolerance))
 	}
 	if c.Threads < 0 {
 		errs = append(errs, fmt.Errorf("threads: %d is out of range, it must be 0 (all processors) or more", c.Threads))

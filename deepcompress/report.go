@@ -51,12 +51,6 @@ func (r *run) report() error {
 		File:    float64(r.result.Input.Bytes) / float64(s.Total),
 		Weights: 4 * float64(r.result.Floats.Count) / float64(s.Total),
 	}
-	if r.MaxSize > 0 {
-		r.result.Gates = append(r.result.Gates, job.AtMost("max-size", float64(r.MaxSize), float64(s.Total)))
-	}
-	if r.MinRatio > 0 {
-		r.result.Gates = append(r.result.Gates, job.AtLeast("min-ratio", r.MinRatio, r.result.Ratio.File))
-	}
 	r.result.Notes = r.notes()
 	return nil
 }
@@ -165,12 +159,17 @@ func coderShares(tensors []archive.TensorSize) []CoderShare {
 func (r *run) notes() (notes []string) {
 	if r.result.Floats.Packed == 0 {
 		notes = append(notes, "nothing was lost: every tensor is restored bit by bit")
-	} else {
-		notes = append(notes, "accuracy was not measured: levels were chosen from the weights alone; "+
-			"--data, with labels, will measure it before and after, calibrate and retrain once this build supports it")
+	} else if r.Data == "" {
+		notes = append(notes, "accuracy was not measured: levels were chosen from the weights alone; --data measures it before and after")
+	}
+	if r.before != nil {
+		notes = append(notes, r.before.Notes...)
+		if !r.strip() && len(r.before.Metadata) > 0 {
+			notes = append(notes, "the model's metadata is left as it is, so the preprocessing was not stored: name it again for eval, or use --strip-metadata")
+		}
 	}
 	if r.Preset == "paper" && r.PlanPath == "" {
-		notes = append(notes, "without data the paper's pruning and retraining are left out: this is its k-means sharing and Huffman coding")
+		notes = append(notes, "the paper's pruning and retraining are left out: this is its k-means sharing and Huffman coding")
 	}
 	skipped := 0
 	for i := range r.decisions {
@@ -182,7 +181,7 @@ func (r *run) notes() (notes []string) {
 		notes = append(notes, fmt.Sprintf("%d weight tensors were kept without loss, the table says why; --strict makes that an error", skipped))
 	}
 	if r.DryRun {
-		notes = append(notes, "dry run: bytes were counted by encoding everything, and no model was written")
+		notes = append(notes, "dry run: everything was encoded to count the bytes, and no model was written")
 	} else if r.NoVerify {
 		notes = append(notes, "the archive was not decoded after writing (--no-verify)")
 	}

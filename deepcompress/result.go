@@ -1,6 +1,9 @@
 package deepcompress
 
-import "github.com/effml/effml/internal/job"
+import (
+	"github.com/effml/effml/evaluate"
+	"github.com/effml/effml/internal/job"
+)
 
 // Schemas of the results.
 const (
@@ -12,21 +15,24 @@ const (
 // Result is what [Run] did.
 type Result struct {
 	job.Common
-	Preset   string       `json:"preset,omitempty" doc:"preset used"`
-	Plan     string       `json:"plan,omitempty" doc:"plan file used instead of a preset"`
-	DryRun   bool         `json:"dry_run,omitempty" doc:"bytes were counted, nothing was written"`
-	Verified bool         `json:"verified" doc:"the archive was decoded after writing and every checksum agreed"`
-	Ratio    Ratio        `json:"ratio"`
-	Bytes    Bytes        `json:"bytes"`
-	Floats   FloatTotals  `json:"weights" doc:"sums over the floating-point tensors"`
-	Tensors  []Tensor     `json:"tensors" doc:"what was done with each tensor"`
-	Coders   []CoderShare `json:"coders" doc:"bytes by the way tensors are stored"`
-	Gates    []job.Gate   `json:"gates,omitempty"`
-	Notes    []string     `json:"notes" doc:"what a reader must know"`
-	ONNX     *job.File    `json:"onnx,omitempty" doc:"the plain model written by emit-onnx"`
-	Packed   *job.File    `json:"onnx_packed,omitempty" doc:"the small ONNX model written by emit-onnx-packed"`
-	PlanOut  string       `json:"plan_out,omitempty" doc:"the resolved plan that was written"`
-	Stripped int64        `json:"stripped_bytes" doc:"bytes of doc strings and exporter traces that were dropped"`
+	Preset    string              `json:"preset,omitempty" doc:"preset used"`
+	Plan      string              `json:"plan,omitempty" doc:"plan file used instead of a preset"`
+	DryRun    bool                `json:"dry_run,omitempty" doc:"bytes were counted, nothing was written"`
+	Verified  bool                `json:"verified" doc:"the archive was decoded after writing and every checksum agreed"`
+	Ratio     Ratio               `json:"ratio"`
+	Bytes     Bytes               `json:"bytes"`
+	Floats    FloatTotals         `json:"weights" doc:"sums over the floating-point tensors"`
+	Accuracy  *evaluate.Accuracy  `json:"accuracy,omitempty" doc:"before: of the model; after: of what the archive decodes to; on the same samples"`
+	Agreement *evaluate.Agreement `json:"agreement,omitempty" doc:"how often both give the same answer"`
+	Data      *evaluate.DataUsed  `json:"data,omitempty" doc:"what both were run on"`
+	Tensors   []Tensor            `json:"tensors" doc:"what was done with each tensor"`
+	Coders    []CoderShare        `json:"coders" doc:"bytes by the way tensors are stored"`
+	Gates     []job.Gate          `json:"gates,omitempty"`
+	Notes     []string            `json:"notes" doc:"what a reader must know"`
+	ONNX      *job.File           `json:"onnx,omitempty" doc:"the plain model written by emit-onnx"`
+	Packed    *job.File           `json:"onnx_packed,omitempty" doc:"the small ONNX model written by emit-onnx-packed"`
+	PlanOut   string              `json:"plan_out,omitempty" doc:"the resolved plan that was written"`
+	Stripped  int64               `json:"stripped_bytes" doc:"bytes of doc strings and exporter traces that were dropped"`
 }
 
 // Ratio says how much smaller the archive is.
@@ -105,13 +111,15 @@ type DecompressResult struct {
 // VerifyResult is what [Verify] found.
 type VerifyResult struct {
 	job.Common
-	Format   int         `json:"format" doc:"version of the archive's format"`
-	OK       bool        `json:"ok"`
-	Tensors  int         `json:"tensors" doc:"tensors decoded"`
-	Damage   []Damage    `json:"damage" doc:"what is damaged"`
-	Against  *Comparison `json:"against,omitempty"`
-	Packed   int         `json:"packed" doc:"tensors stored as codes"`
-	Lossless int         `json:"lossless" doc:"tensors stored without loss"`
+	Format   int                     `json:"format" doc:"version of the archive's format"`
+	OK       bool                    `json:"ok"`
+	Tensors  int                     `json:"tensors" doc:"tensors decoded"`
+	Damage   []Damage                `json:"damage" doc:"what is damaged"`
+	Against  *Comparison             `json:"against,omitempty"`
+	Outputs  *evaluate.OutputsResult `json:"outputs,omitempty" doc:"how the outputs differ from those of the model, over samples"`
+	Gates    []job.Gate              `json:"gates,omitempty"`
+	Packed   int                     `json:"packed" doc:"tensors stored as codes"`
+	Lossless int                     `json:"lossless" doc:"tensors stored without loss"`
 }
 
 // Damage is one damaged place of an archive.

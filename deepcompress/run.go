@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/effml/effml/archive"
+	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/mapped"
@@ -51,16 +52,25 @@ type run struct {
 	sizes     *archive.Sizes
 	out       *atomicfile.File // nil in a dry run
 	planOut   *atomicfile.File // nil where no plan is asked for
+	scratch   *os.File         // the archive of a dry run that is to be measured
+	before    *evaluate.Answers
+	baseline  *Result // nil where none is named
 }
 
 func (r *run) do(ctx context.Context) (err error) {
 	if r.plan, err = r.loadPlan(); err != nil {
 		return err
 	}
+	if err := r.readBaseline(); err != nil {
+		return err
+	}
 	if err := r.open(); err != nil {
 		return err
 	}
 	if err := r.createOutputs(); err != nil {
+		return err
+	}
+	if err := r.measureBefore(ctx); err != nil {
 		return err
 	}
 	var paths []string
@@ -132,7 +142,10 @@ func (r *run) createOutputs() (err error) {
 		}
 	}
 	if r.DryRun {
-		return nil
+		if r.Data != "" {
+			r.scratch, err = os.CreateTemp("", "effml-dry-run-*.effml")
+		}
+		return err
 	}
 	if r.out, err = atomicfile.Create(r.OutputPath(), r.Force); err != nil {
 		return err
@@ -156,6 +169,10 @@ func (r *run) close() {
 		if f != nil {
 			f.Abort()
 		}
+	}
+	if r.scratch != nil {
+		r.scratch.Close()
+		os.Remove(r.scratch.Name())
 	}
 	if r.file != nil {
 		r.file.Close()
@@ -213,24 +230,28 @@ func (r *run) write(ctx context.Context) error {
 	}
 	r.events.Stage("encode", total, "B")
 	sum := sha256.New()
-	var w io.Writer = sum
-	var file *bufio.Writer
-	if r.out != nil {
-		file = bufio.NewWriterSize(r.out, 1<<20)
-		w = io.MultiWriter(file, sum)
-	}
+	file := bufio.NewWriterSize(r.sink(), 1<<20)
+	w := io.MultiWriter(file, sum)
 	var err error
 	if r.sizes, err = archive.Write(ctx, w, r.model, o); err != nil {
 		return err
 	}
-	if file == nil {
-		return nil
-	}
-	if err := file.Flush(); err != nil {
+	if err := file.Flush(); err != nil || r.out == nil {
 		return err
 	}
 	r.result.Output = &job.File{Path: r.OutputPath(), Bytes: r.sizes.Total, SHA256: hexSum(sum)}
 	return nil
+}
+
+// sink is where the archive goes.
+func (r *run) sink() io.Writer {
+	switch {
+	case r.out != nil:
+		return r.out
+	case r.scratch != nil:
+		return r.scratch
+	}
+	return io.Discard
 }
 
 // finish verifies the archive, writes what else was asked for, and gives the files their names.
@@ -246,6 +267,12 @@ func (r *run) finish(ctx context.Context) error {
 		if err := r.verify(ctx); err != nil {
 			return err
 		}
+	}
+	if err := r.measureAfter(ctx); err != nil {
+		return err
+	}
+	r.gates()
+	if r.out != nil {
 		if err := r.emit(ctx); err != nil {
 			return err
 		}

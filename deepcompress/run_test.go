@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelgen"
 	"github.com/effml/effml/onnx"
@@ -574,7 +575,7 @@ func TestBadInputsAndOutputs(t *testing.T) {
 		{Config{Input: invalid}, &model, "missing"},
 		{Config{Input: path, Preset: "balanect"}, &usage, `did you mean "balanced"?`},
 		{Config{Input: path, Preset: "max"}, &usage, "retrain"},
-		{Config{Input: path, Data: "cifar"}, &usage, "not available in this build"},
+		{Config{Input: path, Samples: evaluate.Samples{Data: "cifar"}}, &model, "cannot be run"},
 		{Config{Input: path, Coder: "hufman"}, &usage, `did you mean "huffman"?`},
 		{Config{Input: path, PlanPath: badPlan}, &usage, `line 3: rules[0]: name "nothing*" matches no tensor`},
 		{Config{Input: path, PlanPath: badPlan, Preset: "small"}, &usage, "a plan replaces the preset"},

@@ -1,6 +1,7 @@
 package deepcompress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,8 +74,19 @@ func verify(ctx context.Context, c VerifyConfig, ev job.Events, result *VerifyRe
 			return err
 		}
 	}
-	result.OK = len(result.Damage) == 0 && (result.Against == nil || result.Against.Mismatched == 0)
+	if (c.Data != "" || c.Random > 0) && len(damage) == 0 {
+		if result.Outputs, err = evaluate.Outputs(ctx, c.Against, c.Input, c.Samples, c.Limits, c.Threads, ev); err != nil {
+			return err
+		}
+		result.Gates = c.Limits.Gates(result.Outputs.Accuracy, result.Outputs.Agreement)
+	}
+	result.OK = result.outputsHold(c) && len(result.Damage) == 0 && (result.Against == nil || result.Against.Mismatched == 0)
 	return nil
+}
+
+// outputsHold reports whether the outputs are those of the model where they must be: of an archive in which nothing was lost.
+func (r *VerifyResult) outputsHold(c VerifyConfig) bool {
+	return r.Outputs == nil || r.Packed > 0 || r.Outputs.Within(cmp.Or(c.Tolerance, DefaultTolerance))
 }
 
 // compare fills in how the archive differs from the model that it was made from.
@@ -126,6 +138,8 @@ func (r *VerifyResult) err(c VerifyConfig) error {
 		return &job.VerifyError{Err: fmt.Errorf("%s is damaged: %s", c.Input, first)}
 	case r.Against != nil && r.Against.Mismatched > 0:
 		return &job.VerifyError{Err: fmt.Errorf("%s does not hold the model %s: %d mismatches", c.Input, c.Against, r.Against.Mismatched)}
+	case !r.outputsHold(c):
+		return &job.VerifyError{Err: fmt.Errorf("%s holds the model %s without loss, but their outputs differ by more than %g of their range", c.Input, c.Against, cmp.Or(c.Tolerance, DefaultTolerance))}
 	}
-	return nil
+	return job.Missed(r.Gates)
 }

@@ -22,6 +22,10 @@ func (c DiffConfig) Validate() error {
 	if c.A == "" || c.B == "" {
 		errs = append(errs, errors.New("a and b: two files are needed"))
 	}
+	errs = append(errs, c.Samples.check()...)
+	if !(c.Tolerance >= 0) {
+		errs = append(errs, fmt.Errorf("tolerance: %v is out of range, it must not be negative", c.Tolerance))
+	}
 	return usage(append(errs, checkThreads(c.Threads)...))
 }
 

@@ -59,7 +59,24 @@ func diff(ctx context.Context, c DiffConfig, ev job.Events, result *DiffResult) 
 		return err
 	}
 	result.sum(rows)
-	return nil
+	return result.run(ctx, c, ev)
+}
+
+// run compares what the models compute, where there is anything to run them on.
+func (d *DiffResult) run(ctx context.Context, c DiffConfig, ev job.Events) error {
+	if !c.some() {
+		return nil
+	}
+	p, err := openCouple(c.A, c.B, c.Samples, c.Threads)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if d.Outputs, err = p.outputs(ctx, Limits{}, ev); err != nil {
+		return err
+	}
+	d.Nodes, err = p.nodes(ctx, c.Tolerance, ev)
+	return err
 }
 
 func (m *model) side(ctx context.Context) (Side, error) {

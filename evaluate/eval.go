@@ -13,8 +13,6 @@ import (
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
-	"github.com/effml/effml/onnx"
-	"github.com/effml/effml/tensor"
 )
 
 // EvalSchema names the result of [Eval].
@@ -22,12 +20,8 @@ const EvalSchema = "effml.eval/v1"
 
 // EvalConfig says what [Eval] measures.
 type EvalConfig struct {
+	Samples     `yaml:",inline"`
 	Path        string  `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
-	Data        string  `yaml:"data,omitempty" json:"data,omitempty" doc:"SPEC: a folder or file, or a YAML document that names it"`
-	Preprocess  string  `yaml:"preprocess,omitempty" json:"preprocess,omitempty" doc:"KEY=VALUE,… over the SPEC's own"`
-	Part        string  `yaml:"part,omitempty" json:"part,omitempty" doc:"train, val or test; test where it is empty"`
-	Batch       int     `yaml:"batch,omitempty" json:"batch,omitempty" doc:"samples a run; 0 is what the model takes, or 16"`
-	SkipBad     int     `yaml:"skip-bad,omitempty" json:"skip-bad,omitempty" doc:"so many samples may be broken"`
 	Confusion   bool    `yaml:"confusion,omitempty" json:"confusion,omitempty" doc:"add which classes were taken for which"`
 	PerClass    bool    `yaml:"per-class,omitempty" json:"per-class,omitempty" doc:"add the accuracy of each class"`
 	Predictions string  `yaml:"predictions,omitempty" json:"predictions,omitempty" doc:"write the answer to each sample into this CSV file"`
@@ -78,9 +72,7 @@ func (c EvalConfig) Validate() error {
 	if c.Data == "" {
 		errs = append(errs, errors.New("data: name the data to evaluate on"))
 	}
-	if c.Batch < 0 || c.SkipBad < 0 {
-		errs = append(errs, errors.New("batch and skip-bad must not be negative"))
-	}
+	errs = append(errs, c.Samples.check()...)
 	if !(c.MinAccuracy >= 0 && c.MinAccuracy <= 100) {
 		errs = append(errs, fmt.Errorf("min-accuracy: %v is out of range, it is a percentage", c.MinAccuracy))
 	}
@@ -112,34 +104,29 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 		return err
 	}
 	defer s.Close()
-	set, feed, err := s.feed(c.Data, c.Preprocess, c.Part)
+	feed, err := s.feed(c.Samples)
 	if err != nil {
 		return err
 	}
-	defer set.Close()
+	defer feed.Close()
 	if feed.Labels == "" {
 		return job.Usagef("evaluate: %s has no labels to compare with", c.Data)
 	}
 	r.Part, r.Preprocess = feed.Name, feed.Preprocess.String()
-	r.Notes = append(append(r.Notes, set.Assumed...), feed.Assumed...)
+	r.Notes = append(r.Notes, feed.notes()...)
 	out, err := newPredictions(c)
 	if err != nil {
 		return err
 	}
 	defer out.abort()
 	start := time.Now()
-	skipped := func(err error) {
-		r.Skipped++
-		ev.Note(err.Error())
-	}
-	m, err := s.measure(ctx, feed, dataset.Options{Batch: batchOf(c.Batch, feed), SkipBad: c.SkipBad, Skipped: skipped, Workers: c.Threads}, ev, out.each(feed))
+	m, err := s.measure(ctx, feed, c.Threads, "evaluate", ev, out.each(feed.Feed))
 	if err != nil {
 		return err
 	}
-	r.Samples, r.Top1, r.Top5 = m.Samples, percent(m.Top1, m.Samples), percent(m.Top5, m.Samples)
-	r.Loss = job.Float(m.Loss / float64(max(m.Samples, 1)))
+	r.Samples, r.Skipped, r.Top1, r.Top5, r.Loss = m.Samples, feed.skipped, m.top1(), m.top5(), m.loss()
 	r.ImagesPerS = float64(m.Samples) / time.Since(start).Seconds()
-	names := classNames(set.Classes, m.Classes)
+	names := classNames(feed.set.Classes, m.Classes)
 	if c.PerClass {
 		r.PerClass = m.perClass(names)
 	}
@@ -159,64 +146,6 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 	}
 	r.Input, err = modelfile.Describe(ctx, s.Files())
 	return err
-}
-
-// batchOf returns the samples a run: what is asked for, what the model insists on (0 for the loader), or 16.
-func batchOf(asked int, feed *dataset.Feed) int {
-	if asked > 0 || feed.Batch > 0 {
-		return asked
-	}
-	return 16
-}
-
-// measure runs the model over all samples. Each, if it is not nil, is told every answer in order.
-func (s *session) measure(ctx context.Context, feed *dataset.Feed, o dataset.Options, ev job.Events, each func(sample int, p Prediction)) (*Metrics, error) {
-	runner, what, m := s.NewRunner(), s.outcome(), &Metrics{}
-	ev.Stage("evaluate", int64(feed.Len()), "samples")
-	labels := []int{}
-	for b, err := range feed.Batches(ctx, o) {
-		if err != nil {
-			return nil, err
-		}
-		outputs, err := runner.Run(ctx, b.Inputs)
-		if err != nil {
-			return nil, err
-		}
-		scores, err := scoresOf(outputs, b.Len)
-		if err != nil {
-			return nil, err
-		}
-		labels = labels[:0]
-		for _, l := range b.Labels {
-			labels = append(labels, int(l))
-		}
-		var tell func(int, Prediction)
-		if each != nil {
-			tell = func(i int, p Prediction) { each(b.Samples[i], p) }
-		}
-		if err := m.Add(scores, what, labels, tell); err != nil {
-			return nil, err
-		}
-		ev.Advance(int64(b.Len))
-	}
-	return m, nil
-}
-
-// scoresOf returns the numbers of the first n samples of the first output, which must be [N, classes], or that with dimensions of 1.
-func scoresOf(outputs []*tensor.Tensor, n int) ([]float32, error) {
-	if len(outputs) == 0 || len(outputs[0].Shape) < 2 || outputs[0].Shape[0] < n {
-		return nil, job.Usagef("evaluate: the model is no classifier: its first output is %v, not [N, classes]", outputs)
-	}
-	t := outputs[0]
-	classes := t.Len() / t.Shape[0]
-	if t.Type == onnx.Float {
-		return tensor.Of[float32](t)[:n*classes], nil
-	}
-	values := make([]float32, n*classes)
-	if !t.Floats(values, 0) {
-		return nil, job.Usagef("evaluate: the model is no classifier: its first output is %s", t)
-	}
-	return values, nil
 }
 
 // classNames returns a name for each of n classes: the known ones, else numbers.

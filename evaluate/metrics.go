@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/effml/effml/internal/job"
 )
 
 // Outcome says what the numbers are that a classifier gives for the classes.
@@ -18,6 +20,7 @@ const (
 )
 
 // Metrics adds up how well a classifier's answers fit the labels. The zero value is ready; it is not safe for concurrent use.
+// Without labels only the samples are counted.
 type Metrics struct {
 	Classes int
 	Samples int
@@ -30,21 +33,20 @@ type Metrics struct {
 
 // Prediction is the answer to one sample.
 type Prediction struct {
-	Label  int
+	Label  int        // −1 where it is not known; Loss is 0 then
 	Best   [5]int     // classes, the best first; −1 where there are fewer than five
 	Scores [5]float32 // probabilities of those
 	Loss   float64
 }
 
-// Add takes the numbers [len(labels), classes] that a model gave for samples, and calls each, if it is not nil, with every prediction.
-// Labels are classes. An answer that is NaN loses against every number.
-func (m *Metrics) Add(scores []float32, what Outcome, labels []int, each func(i int, p Prediction)) error {
-	n := len(labels)
+// Add takes the numbers [n, classes] that a model gave for n samples, and calls each, if it is not nil, with every prediction.
+// Labels are n classes, or nil where they are not known. An answer that is NaN loses against every number.
+func (m *Metrics) Add(n int, scores []float32, what Outcome, labels []int64, each func(i int, p Prediction)) error {
 	if n == 0 {
 		return nil
 	}
-	if len(scores)%n != 0 {
-		return fmt.Errorf("evaluate: %d numbers for %d samples", len(scores), n)
+	if len(scores)%n != 0 || labels != nil && len(labels) != n {
+		return fmt.Errorf("evaluate: %d numbers and %d labels for %d samples", len(scores), len(labels), n)
 	}
 	classes := len(scores) / n
 	if m.Classes == 0 {
@@ -53,27 +55,37 @@ func (m *Metrics) Add(scores []float32, what Outcome, labels []int, each func(i 
 	if classes != m.Classes {
 		return fmt.Errorf("evaluate: %d classes after %d", classes, m.Classes)
 	}
-	for i, label := range labels {
-		if label < 0 || label >= classes {
-			return fmt.Errorf("evaluate: label %d where the model has %d classes", label, classes)
+	for i := range n {
+		label := -1
+		if labels != nil {
+			if label = int(labels[i]); label < 0 || label >= classes {
+				return fmt.Errorf("evaluate: label %d where the model has %d classes", label, classes)
+			}
 		}
 		p := predict(scores[i*classes:(i+1)*classes], what, label)
 		m.Samples++
-		m.Loss += p.Loss
-		m.Confusion[label*classes+p.Best[0]]++
-		for k, c := range p.Best {
-			if c == label {
-				m.Top5++
-				if k == 0 {
-					m.Top1++
-				}
-			}
+		if labels != nil {
+			m.count(p)
 		}
 		if each != nil {
 			each(i, p)
 		}
 	}
 	return nil
+}
+
+// count compares an answer with its label.
+func (m *Metrics) count(p Prediction) {
+	m.Loss += p.Loss
+	m.Confusion[p.Label*m.Classes+p.Best[0]]++
+	for k, c := range p.Best {
+		if c == p.Label {
+			m.Top5++
+			if k == 0 {
+				m.Top1++
+			}
+		}
+	}
 }
 
 func predict(scores []float32, what Outcome, label int) Prediction {
@@ -89,7 +101,9 @@ func predict(scores []float32, what Outcome, label int) Prediction {
 		}
 	}
 	log := logProbability(scores, what)
-	p.Loss = -log(label)
+	if label >= 0 {
+		p.Loss = -log(label)
+	}
 	for k, c := range p.Best {
 		if c >= 0 {
 			p.Scores[k] = float32(math.Exp(log(c)))
@@ -120,7 +134,13 @@ func logProbability(scores []float32, what Outcome) func(class int) float64 {
 	return func(c int) float64 { return float64(scores[c]) - norm }
 }
 
-// Percent is part of whole in percent; 0 of nothing.
+func (m *Metrics) top1() float64 { return percent(m.Top1, m.Samples) }
+func (m *Metrics) top5() float64 { return percent(m.Top5, m.Samples) }
+
+// loss is the mean of the cross-entropies.
+func (m *Metrics) loss() job.Float { return job.Float(m.Loss / float64(max(m.Samples, 1))) }
+
+// percent is part of whole in percent; 0 of nothing.
 func percent(part, whole int) float64 {
 	if whole == 0 {
 		return 0

@@ -15,7 +15,7 @@ func TestMetrics(t *testing.T) {
 		top1, top5, loss := 0, 0, 0.0
 		for range 20 {
 			const n = 7
-			x, p, l, labels := make([]float32, n*classes), make([]float32, n*classes), make([]float32, n*classes), make([]int, n)
+			x, p, l, labels := make([]float32, n*classes), make([]float32, n*classes), make([]float32, n*classes), make([]int64, n)
 			for i := range n {
 				row := x[i*classes : (i+1)*classes]
 				sum := 0.0
@@ -23,7 +23,7 @@ func TestMetrics(t *testing.T) {
 					row[c] = float32(r.NormFloat64() * 3)
 					sum += math.Exp(float64(row[c]))
 				}
-				labels[i] = r.IntN(classes)
+				labels[i] = int64(r.IntN(classes))
 				rank := 0
 				for c := range row {
 					q := math.Exp(float64(row[c])) / sum
@@ -45,7 +45,7 @@ func TestMetrics(t *testing.T) {
 				scores []float32
 				what   Outcome
 			}{{&logits, x, Logits}, {&probabilities, p, Probabilities}, {&logs, l, LogProbabilities}} {
-				if err := in.m.Add(in.scores, in.what, labels, nil); err != nil {
+				if err := in.m.Add(n, in.scores, in.what, labels, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -86,17 +86,23 @@ func TestPredictOrder(t *testing.T) {
 }
 
 func TestMetricsErrors(t *testing.T) {
-	for _, labels := range [][]int{{0, 3}, {-1, 0}, {0, 0, 0, 0}} {
-		if err := new(Metrics).Add(make([]float32, 6), Logits, labels, nil); err == nil {
+	for _, labels := range [][]int64{{0, 3}, {-1, 0}, {0, 0, 0, 0}} {
+		if err := new(Metrics).Add(2, make([]float32, 6), Logits, labels, nil); err == nil {
 			t.Errorf("labels %v are accepted", labels)
 		}
 	}
 	var m Metrics
-	if m.Add(make([]float32, 6), Logits, []int{0, 1}, nil) != nil || m.Add(make([]float32, 8), Logits, []int{0, 1}, nil) == nil {
+	two := []int64{0, 1}
+	if m.Add(2, make([]float32, 6), Logits, two, nil) != nil || m.Add(2, make([]float32, 8), Logits, two, nil) == nil {
 		t.Error("another number of classes is accepted")
 	}
 	var order []int
-	if err := m.Add(make([]float32, 6), Logits, []int{2, 1}, func(i int, p Prediction) { order = append(order, i, p.Label) }); err != nil || !slices.Equal(order, []int{0, 2, 1, 1}) {
+	tell := func(i int, p Prediction) { order = append(order, i, p.Label) }
+	if err := m.Add(2, make([]float32, 6), Logits, []int64{2, 1}, tell); err != nil || !slices.Equal(order, []int{0, 2, 1, 1}) {
 		t.Errorf("told of %v, %v", order, err)
+	}
+	m, order = Metrics{}, nil
+	if err := m.Add(2, []float32{0, 1, 3, 2}, Logits, nil, func(_ int, p Prediction) { order = append(order, p.Best[0], p.Label) }); err != nil || m.Samples != 2 || m.Loss != 0 || !slices.Equal(order, []int{1, -1, 0, -1}) {
+		t.Errorf("without labels: %v, %+v, %v", order, m, err)
 	}
 }

@@ -21,10 +21,12 @@ type InspectConfig struct {
 
 // DiffConfig says what [Diff] compares.
 type DiffConfig struct {
-	A       string `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
-	B       string `yaml:"-" json:"-" doc:"another one"`
-	Threads int    `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Command string `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	Samples   `yaml:",inline"`
+	Tolerance float64 `yaml:"tolerance,omitempty" json:"tolerance,omitempty" doc:"relative error up to which values of nodes count as equal; 0: only equal ones do"`
+	A         string  `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
+	B         string  `yaml:"-" json:"-" doc:"another one"`
+	Threads   int     `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Command   string  `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // InspectResult is what is in a model.
@@ -173,12 +175,14 @@ type Problem struct {
 // DiffResult is how model B differs from model A.
 type DiffResult struct {
 	job.Common
-	A       Side         `json:"a"`
-	B       Side         `json:"b"`
-	Equal   bool         `json:"equal" doc:"same graph and bit-equal tensors"`
-	Graph   GraphDiff    `json:"graph"`
-	Summary DiffSummary  `json:"summary"`
-	Tensors []TensorDiff `json:"tensors" doc:"tensors that differ first, then the equal ones"`
+	A       Side           `json:"a"`
+	B       Side           `json:"b"`
+	Equal   bool           `json:"equal" doc:"same graph and bit-equal tensors"`
+	Graph   GraphDiff      `json:"graph"`
+	Summary DiffSummary    `json:"summary"`
+	Outputs *OutputsResult `json:"outputs,omitempty" doc:"how the outputs differ, over samples"`
+	Nodes   *NodesResult   `json:"nodes,omitempty" doc:"at which nodes values differ, over samples"`
+	Tensors []TensorDiff   `json:"tensors" doc:"tensors that differ first, then the equal ones"`
 }
 
 // Side is one of the two models.

@@ -102,7 +102,7 @@ func TestEval(t *testing.T) {
 	data, labels := digits(t, 50, 5)
 	answers := filepath.Join(t.TempDir(), "answers.csv")
 	r, err := Eval(t.Context(), EvalConfig{
-		Path: lenet, Data: data, Preprocess: "scale=1/255", Batch: 7, Predictions: answers, PerClass: true, Confusion: true, MinAccuracy: 90,
+		Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255", Batch: 7}, Predictions: answers, PerClass: true, Confusion: true, MinAccuracy: 90,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestEval(t *testing.T) {
 		}
 	}
 	var missed *job.GateError
-	if r, err := Eval(t.Context(), EvalConfig{Path: lenet, Data: data, Preprocess: "scale=1/255", MinAccuracy: 90.1}, nil); !errors.As(err, &missed) || r == nil {
+	if r, err := Eval(t.Context(), EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, MinAccuracy: 90.1}, nil); !errors.As(err, &missed) || r == nil {
 		t.Errorf("a missed gate gives %v, %v", r, err)
 	}
 }
@@ -157,11 +157,11 @@ func TestEvalErrors(t *testing.T) {
 		as     any
 	}{
 		{EvalConfig{}, "path: no file named\ndata: name the data", new(*job.UsageError)},
-		{EvalConfig{Path: lenet, Data: data, Preprocess: "scal=1"}, `did you mean "scale"?`, new(*job.UsageError)},
-		{EvalConfig{Path: lenet, Data: data, Preprocess: "crop=20"}, "crop", new(*job.UsageError)},
-		{EvalConfig{Path: lenet, Data: data, Part: "tst"}, `did you mean "test"?`, new(*job.UsageError)},
-		{EvalConfig{Path: lenet, Data: filepath.Join(t.TempDir(), "none")}, "no such file", nil},
-		{EvalConfig{Path: data, Data: data}, "digits.npz", new(*job.ModelError)},
+		{EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scal=1"}}, `did you mean "scale"?`, new(*job.UsageError)},
+		{EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "crop=20"}}, "crop", new(*job.UsageError)},
+		{EvalConfig{Path: lenet, Samples: Samples{Data: data, Part: "tst"}}, `did you mean "test"?`, new(*job.UsageError)},
+		{EvalConfig{Path: lenet, Samples: Samples{Data: filepath.Join(t.TempDir(), "none")}}, "no such file", nil},
+		{EvalConfig{Path: data, Samples: Samples{Data: data}}, "digits.npz", new(*job.ModelError)},
 	} {
 		_, err := Eval(t.Context(), c.config, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || c.as != nil && !errors.As(err, c.as) {

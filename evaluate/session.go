@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/effml/effml/dataset"
@@ -19,15 +18,11 @@ type session struct {
 }
 
 func openSession(path string, threads int, profile bool) (*session, error) {
-	set, err := isa.FromEnv()
-	if err != nil {
-		return nil, &job.UsageError{Err: err}
-	}
 	f, err := modelfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := infer.New(f.Model, infer.Options{Threads: threads, ISA: set, Profile: profile, Release: f.Release})
+	s, err := newSession(f.Model, infer.Options{Threads: threads, Profile: profile, Release: f.Release})
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -35,10 +30,26 @@ func openSession(path string, threads int, profile bool) (*session, error) {
 	return &session{s, f}, nil
 }
 
+// newSession makes a model ready to run with the instruction set that the environment names.
+func newSession(m *onnx.Model, o infer.Options) (s *infer.Session, err error) {
+	if o.ISA, err = isa.FromEnv(); err != nil {
+		return nil, &job.UsageError{Err: err}
+	}
+	return infer.New(m, o)
+}
+
 // Close ends the use of the model.
 func (s *session) Close() {
-	s.Session.Close()
+	s.rest()
 	s.file.Close()
+}
+
+// rest gives up what makes the model ready to run, but keeps its file open.
+func (s *session) rest() {
+	if s.Session != nil {
+		s.Session.Close()
+		s.Session = nil
+	}
 }
 
 // Files lists the files of the model.
@@ -68,50 +79,7 @@ func (s *session) outcome() Outcome {
 	}
 }
 
-// feed opens a part of the data that SPEC data names and fits it to the model. The preprocessing is that of the SPEC, else that of the
-// model; keys of preprocess change it.
-func (s *session) feed(data, preprocess, part string) (*dataset.Set, *dataset.Feed, error) {
-	spec, err := dataset.Load(data)
-	if err != nil {
-		return nil, nil, err
-	}
-	properties := map[string]string{}
-	for _, e := range s.file.Model.Metadata {
-		properties[e.Key] = e.Value
-	}
-	stored, classes, err := dataset.FromMetadata(properties)
-	if err != nil {
-		return nil, nil, &job.ModelError{Err: err}
-	}
-	if spec.Preprocess.IsZero() {
-		spec.Preprocess = stored
-	}
-	if spec.Classes == nil {
-		spec.Classes = classes
-	}
-	if preprocess != "" {
-		if err := spec.Preprocess.Set(preprocess); err != nil {
-			return nil, nil, err
-		}
-	}
-	set, err := dataset.Open(spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := set.Part(cmp.Or(part, "test"))
-	if err != nil {
-		set.Close()
-		return nil, nil, err
-	}
-	feed, err := p.Bind(s.dataInputs(), s.classes())
-	if err != nil {
-		set.Close()
-		return nil, nil, err
-	}
-	return set, feed, nil
-}
-
-func (s *session) dataInputs() (inputs []dataset.Input) {
+func dataInputs(s *infer.Session) (inputs []dataset.Input) {
 	for _, v := range s.Inputs() {
 		in := dataset.Input{Name: v.Name, Type: v.Type}
 		for _, d := range v.Shape {

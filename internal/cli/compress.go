@@ -24,13 +24,21 @@ func (a *app) newCompress() *cobra.Command {
 		GroupID: groupCompress,
 		Example: `effml compress model.onnx                          # balanced: writes model.effml
 effml compress model.onnx --preset lossless        # every bit survives
+effml compress model.onnx --data data/mnist        # and the accuracy before and after
 effml compress model.onnx --max-size 2MB --json -  # for CI: exit code 3 when it is larger
+effml compress model.onnx --data data/mnist --max-accuracy-drop 0.5 --min-agreement 99
+effml compress model.onnx --data data/mnist --json new.json --baseline old.json
 effml compress model.onnx --plan-out plan.yaml --dry-run && $EDITOR plan.yaml
 effml compress model.onnx --plan plan.yaml --report report.html`,
 		Long: `The archive holds everything of the model: graph, attributes, metadata and all tensors. ` + "`effml decompress`" + `
 makes a plain ONNX model of it again. Nothing is retrained and no data is needed: levels are chosen for
-each tensor so that its signal-to-noise ratio stays above the floor that the preset names. Accuracy is
-not measured.
+each tensor so that its signal-to-noise ratio stays above the floor that the preset names.
+
+With --data the model, and then what the archive decodes to, are run once over the test part of the data:
+accuracy before and after, where there are labels, and how often both give the same answer. Gates on these
+(exit code 3, after the result is written) are for CI. A dry run measures too. The preprocessing and the
+names of the classes are stored in the archive, so that ` + "`effml eval`" + ` needs no flags, unless
+--strip-metadata=false, as in lossless, leaves the metadata and with it every byte of the model as it is.
 
 Presets:
   lossless  bit-exact
@@ -59,7 +67,7 @@ The table says for each tensor what was done, and why not where nothing was done
 				c.StripMetadata = &strip
 			}
 			return perform(cmd, a, work[*deepcompress.Result]{
-				inputs: []string{c.Input, c.PlanPath}, outputs: []string{c.OutputPath(), c.EmitONNX, c.EmitPacked, c.PlanOut},
+				inputs: []string{c.Input, c.PlanPath, c.Data, c.Baseline}, outputs: []string{c.OutputPath(), c.EmitONNX, c.EmitPacked, c.PlanOut},
 				run: func(ctx context.Context, ev job.Events) (*deepcompress.Result, error) {
 					return deepcompress.Run(ctx, c, ev)
 				},
@@ -82,6 +90,9 @@ The table says for each tensor what was done, and why not where nothing was done
 	f.StringVar(&c.EmitPacked, "emit-onnx-packed", "", "also write a small ONNX model that stock runtimes load, weights behind DequantizeLinear or Gather, to this `file`")
 	f.Var(sizeValue{&c.MaxSize}, "max-size", "gate: miss it (exit code 3) when the archive is larger, 6MB say")
 	f.Float64Var(&c.MinRatio, "min-ratio", 0, "gate: miss it (exit code 3) when input/output bytes is below this `ratio`")
+	a.addData(cmd, &c.Data, &c.Preprocess, &c.SkipBad)
+	addLimits(cmd, &c.Limits)
+	f.StringVar(&c.Baseline, "baseline", "", "gate: miss it (exit code 3) when the archive is larger, or less accurate, than the JSON result in this `file` says")
 	f.BoolVar(&c.Strict, "strict", false, "fail when a weight cannot be compressed as planned")
 	f.BoolVar(&c.DryRun, "dry-run", false, "do everything but write: prints the sizes and the time it takes")
 	f.BoolVar(&c.NoVerify, "no-verify", false, "do not decode the archive after writing it")
@@ -134,6 +145,7 @@ func showCompress(r *deepcompress.Result) *report.Document {
 		{Label: "weights", Value: report.Ratio(r.Ratio.Weights), Detail: fmt.Sprintf("4 bytes × %s weights / the file; %s of them are stored as codes", report.Count(r.Floats.Count), report.Count(r.Floats.Packed))},
 		{Label: "error", Value: decibels(r.Floats.SQNR), Detail: "signal-to-quantisation-noise ratio over all weights"},
 	}
+	d.Figures = append(d.Figures, accuracyFigures(r.Accuracy, r.Agreement, r.Data)...)
 	if r.DryRun {
 		d.Figures = append(d.Figures, report.Figure{Label: "time", Value: fmt.Sprintf("%.2f s", r.WallS), Detail: "for everything but writing"})
 	} else {

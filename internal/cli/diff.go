@@ -19,9 +19,15 @@ func (a *app) newDiff() *cobra.Command {
 		Short:   "Compare two models: graph, tensors and bytes",
 		GroupID: groupInspect,
 		Example: `effml diff model.onnx model.effml
-effml diff old.onnx new.onnx --md >> comment.md   # for a pull request`,
+effml diff old.onnx new.onnx --md >> comment.md   # for a pull request
+effml diff a.onnx b.onnx --data data/mnist        # and at which node they begin to differ
+effml diff a.onnx b.onnx --random 8 --tolerance 1e-5`,
 		Long: `A and B are .onnx or .effml files. Noise is measured with A as the signal. Differences are the result,
-not a failure: the exit code is 0 whatever they are, and "equal" in --json tells.`,
+not a failure: the exit code is 0 whatever they are, and "equal" in --json tells.
+
+With --data both run over samples, and the values of all nodes are compared: the first node in the order of
+A that differs by more than --tolerance of its range, and the worst one. Nodes are matched by the name of
+what they compute, those left over by operator and place.`,
 		Args:              exactly("A", "B"),
 		ValidArgsFunction: filesOf("onnx", "effml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,7 +36,7 @@ not a failure: the exit code is 0 whatever they are, and "equal" in --json tells
 			}
 			c.A, c.B, c.Command, c.Threads = args[0], args[1], a.command, a.settings.threads
 			return perform(cmd, a, work[*evaluate.DiffResult]{
-				inputs: []string{c.A, c.B},
+				inputs: []string{c.A, c.B, c.Data},
 				run: func(ctx context.Context, ev job.Events) (*evaluate.DiffResult, error) {
 					return evaluate.Diff(ctx, c, ev)
 				},
@@ -38,6 +44,10 @@ not a failure: the exit code is 0 whatever they are, and "equal" in --json tells
 			})
 		},
 	}
+	a.addData(cmd, &c.Data, &c.Preprocess, &c.SkipBad)
+	addRandom(cmd, &c.Samples)
+	cmd.Flags().IntVar(&c.Limit, "samples", 64, "stop after this `number` of samples; 0 is all")
+	cmd.Flags().Float64Var(&c.Tolerance, "tolerance", evaluate.NodeTolerance, "`fraction` of their range by which values of nodes may differ and count as equal")
 	cmd.Flags().BoolVar(&markdown, "md", false, "print Markdown")
 	a.addReport(cmd)
 	a.addShared(cmd)
@@ -87,6 +97,8 @@ func showDiff(r *evaluate.DiffResult) *report.Document {
 		}
 	}
 	d.Tables = []report.Table{changes, tensors}
+	addOutputs(d, r.Outputs)
+	addNodes(d, r.Nodes)
 	return d
 }
 
