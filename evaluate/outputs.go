@@ -70,7 +70,7 @@ func openCouple(a, b string, c Samples, threads int) (p *couple, err error) {
 		p.b, err = openSession(b, threads, false)
 	}
 	if err == nil {
-		p.feed, err = p.a.feed(c)
+		p.feed, err = p.a.feed(c, p.b.file.Model)
 	}
 	if err != nil {
 		p.close()

@@ -60,9 +60,9 @@ type feed struct {
 	skipped int // samples of the last pass that could not be read
 }
 
-// feed opens the data that c names and fits it to the model. The preprocessing is that of the SPEC, else that of the model; the keys
-// of c.Preprocess change it.
-func (s *session) feed(c Samples) (*feed, error) {
+// feed opens the data that c names and fits it to the model. The preprocessing is that of the SPEC, else that stored
+// with the model or, where it has none, with the first of the others; the keys of c.Preprocess change it.
+func (s *session) feed(c Samples, others ...*onnx.Model) (*feed, error) {
 	if c.Random > 0 {
 		return s.noise(c)
 	}
@@ -71,8 +71,12 @@ func (s *session) feed(c Samples) (*feed, error) {
 		return nil, err
 	}
 	properties := map[string]string{}
-	for _, e := range s.file.Model.Metadata {
-		properties[e.Key] = e.Value
+	for _, m := range append([]*onnx.Model{s.file.Model}, others...) {
+		for _, e := range m.Metadata {
+			if _, known := properties[e.Key]; !known {
+				properties[e.Key] = e.Value
+			}
+		}
 	}
 	stored, classes, err := dataset.FromMetadata(properties)
 	if err != nil {
@@ -81,7 +85,7 @@ func (s *session) feed(c Samples) (*feed, error) {
 	if spec.Preprocess.IsZero() {
 		spec.Preprocess = stored
 	}
-	if spec.Classes == nil {
+	if spec.Classes == nil && tellApart(classes) {
 		spec.Classes = classes
 	}
 	if c.Preprocess != "" {
@@ -104,6 +108,11 @@ func (s *session) feed(c Samples) (*feed, error) {
 		return nil, err
 	}
 	return &feed{Feed: f, set: set, from: c}, nil
+}
+
+// tellApart reports whether no two classes have one name. Of ImageNet's some do (crane is a bird and a machine): data must number those itself.
+func tellApart(names []string) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(names)))) == len(names)
 }
 
 // noise makes samples of random numbers for every input of the model.
