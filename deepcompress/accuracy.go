@@ -47,11 +47,9 @@ func (r *run) measureAfter(ctx context.Context) error {
 	if r.before == nil {
 		return nil
 	}
-	path := ""
+	path := r.scratchName()
 	if r.out != nil {
 		path = r.out.Name()
-	} else {
-		path = r.scratch.Name()
 	}
 	// The preprocessing is the same, whether the archive carries it or not.
 	after, err := evaluate.Answer(ctx, path, r.Samples, r.Limits, r.Threads, "evaluate after", r.events)
@@ -63,6 +61,21 @@ func (r *run) measureAfter(ctx context.Context) error {
 	return nil
 }
 
+// scratchName is where the archive of a dry run lies, if it is kept.
+func (r *run) scratchName() string {
+	if r.scratch == nil {
+		return ""
+	}
+	return r.scratch.Name()
+}
+
+// baseline is what counts of a [Result].
+type baseline struct {
+	Schema   string             `json:"schema"`
+	Bytes    Bytes              `json:"bytes"`
+	Accuracy *evaluate.Accuracy `json:"accuracy"`
+}
+
 // readBaseline reads the result that this one is to be no worse than.
 func (r *run) readBaseline() error {
 	if r.Baseline == "" {
@@ -72,7 +85,7 @@ func (r *run) readBaseline() error {
 	if err != nil {
 		return fmt.Errorf("deepcompress: baseline: %w", err)
 	}
-	var old Result
+	var old baseline
 	if err := json.Unmarshal(text, &old); err != nil {
 		return job.Usagef("deepcompress: baseline %s is no JSON result: %w", r.Baseline, err)
 	}

@@ -54,7 +54,7 @@ type run struct {
 	planOut   *atomicfile.File // nil where no plan is asked for
 	scratch   *os.File         // the archive of a dry run that is to be measured
 	before    *evaluate.Answers
-	baseline  *Result // nil where none is named
+	baseline  *baseline // nil where none is named
 }
 
 func (r *run) do(ctx context.Context) (err error) {

@@ -74,7 +74,7 @@ func verify(ctx context.Context, c VerifyConfig, ev job.Events, result *VerifyRe
 			return err
 		}
 	}
-	if (c.Data != "" || c.Random > 0) && len(damage) == 0 {
+	if (c.Data != "" || c.Random > 0) && len(damage) == 0 && result.Against.Mismatched == 0 {
 		if result.Outputs, err = evaluate.Outputs(ctx, c.Against, c.Input, c.Samples, c.Limits, c.Threads, ev); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/effml/effml/internal/npy"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":      cmdCode,
 			"model":     cmdModel,
+			"data":      cmdData,
 			"json":      cmdJSON,
 			"sums":      cmdSums,
 			"size":      cmdSize,
@@ -97,7 +101,7 @@ func cmdModel(ts *testscript.TestScript, neg bool, args []string) {
 func denseModel(rows int) *onnx.Model {
 	rng := rand.New(rand.NewPCG(1, uint64(rows)))
 	const hidden = 256
-	tensor := func(name string, dims ...int64) *onnx.Tensor {
+	weights := func(name string, dims ...int64) *onnx.Tensor {
 		n := int64(1)
 		for _, d := range dims {
 			n *= d
@@ -129,12 +133,65 @@ func denseModel(rows int) *onnx.Model {
 				{Name: "fc2", OpType: "Gemm", Inputs: []string{"r", "fc2.weight", "fc2.bias"}, Outputs: []string{"y"}},
 			},
 			Initializers: []*onnx.Tensor{
-				tensor("fc1.weight", int64(rows), hidden), tensor("fc2.weight", hidden, 10),
-				tensor("fc1.bias", hidden), tensor("fc2.bias", 10),
+				weights("fc1.weight", int64(rows), hidden), weights("fc2.weight", hidden, 10),
+				weights("fc1.bias", hidden), weights("fc2.bias", 10),
 			},
 			Inputs: []*onnx.ValueInfo{value("x", 1, int64(rows))}, Outputs: []*onnx.ValueInfo{value("y", 1, 10)},
 		},
 	}
+}
+
+// cmdData writes samples for a model of 64 rows, as an .npz file: data FILE samples wrong. The labels are the model's answers, computed in float64, but
+// for the first ones, which are wrong; with −1 there are no labels.
+func cmdData(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	wrong, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	rng := rand.New(rand.NewPCG(2, 3))
+	const rows = 64
+	weights := map[string][]float32{}
+	for _, t := range denseModel(rows).Graph.Initializers {
+		count, err := t.NumElements()
+		ts.Check(err)
+		weights[t.Name] = make([]float32, count)
+		ts.Check(t.ReadFloats(weights[t.Name], 0))
+	}
+	layer := func(x []float64, name string) []float64 {
+		w, b := weights[name+".weight"], weights[name+".bias"]
+		y := make([]float64, len(b))
+		for o := range y {
+			y[o] = float64(b[o])
+			for i, v := range x {
+				y[o] += v * float64(w[i*len(b)+o])
+			}
+		}
+		return y
+	}
+	x, y := make([]float32, n*rows), make([]int64, n)
+	for s := range n {
+		row := make([]float64, rows)
+		for i := range row {
+			x[s*rows+i] = float32(rng.NormFloat64())
+			row[i] = float64(x[s*rows+i])
+		}
+		hidden := layer(row, "fc1")
+		for i, v := range hidden {
+			hidden[i] = max(v, 0)
+		}
+		scores := layer(hidden, "fc2")
+		y[s] = int64(slices.Index(scores, slices.Max(scores)))
+		if s < wrong {
+			y[s] = (y[s] + 1) % 10
+		}
+	}
+	arrays := []npy.Named{{Name: "x", Tensor: tensor.From(x, n, rows)}}
+	if wrong >= 0 {
+		arrays = append(arrays, npy.Named{Name: "y", Tensor: tensor.From(y, n)})
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(errors.Join(npy.WriteArchive(f, arrays), f.Close()))
 }
 
 // lookup follows a path of keys and indices: tensors.0.name

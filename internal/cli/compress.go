@@ -88,11 +88,7 @@ The table says for each tensor what was done, and why not where nothing was done
 	f.Lookup("strip-metadata").DefValue = "" // it depends on the preset
 	f.StringVar(&c.EmitONNX, "emit-onnx", "", "also write the plain ONNX model that the archive decodes to, to this `file`")
 	f.StringVar(&c.EmitPacked, "emit-onnx-packed", "", "also write a small ONNX model that stock runtimes load, weights behind DequantizeLinear or Gather, to this `file`")
-	f.Var(sizeValue{&c.MaxSize}, "max-size", "gate: miss it (exit code 3) when the archive is larger, 6MB say")
-	f.Float64Var(&c.MinRatio, "min-ratio", 0, "gate: miss it (exit code 3) when input/output bytes is below this `ratio`")
-	a.addData(cmd, &c.Data, &c.Preprocess, &c.SkipBad)
-	addLimits(cmd, &c.Limits)
-	f.StringVar(&c.Baseline, "baseline", "", "gate: miss it (exit code 3) when the archive is larger, or less accurate, than the JSON result in this `file` says")
+	a.addCompressGates(cmd, &c)
 	f.BoolVar(&c.Strict, "strict", false, "fail when a weight cannot be compressed as planned")
 	f.BoolVar(&c.DryRun, "dry-run", false, "do everything but write: prints the sizes and the time it takes")
 	f.BoolVar(&c.NoVerify, "no-verify", false, "do not decode the archive after writing it")
@@ -103,6 +99,16 @@ The table says for each tensor what was done, and why not where nothing was done
 	complete(cmd, "preset", configs.Presets())
 	complete(cmd, "coder", coderNames())
 	return cmd
+}
+
+// addCompressGates adds what is measured and the limits on it.
+func (a *app) addCompressGates(cmd *cobra.Command, c *deepcompress.Config) {
+	f := cmd.Flags()
+	f.Var(sizeValue{&c.MaxSize}, "max-size", "gate: miss it (exit code 3) when the archive is larger, 6MB say")
+	f.Float64Var(&c.MinRatio, "min-ratio", 0, "gate: miss it (exit code 3) when input/output bytes is below this `ratio`")
+	a.addData(cmd, &c.Data, &c.Preprocess, &c.SkipBad)
+	addLimits(cmd, &c.Limits)
+	f.StringVar(&c.Baseline, "baseline", "", "gate: miss it (exit code 3) when the archive is larger, or less accurate, than the JSON result in this `file` says")
 }
 
 // complete offers fixed values for a flag.
