@@ -69,8 +69,12 @@ func (p *Packed) rows(r *rowBlock, from, to int) {
 	}
 	if r.ep.Act.Kind > ClipTo {
 		lo, hi := from*p.width, min(to*p.width, p.n)
-		for i := range r.m * max(1, r.blocks) {
-			activateRow(p.set, r.ep.Act, r.dst[i*r.ldc+lo:i*r.ldc+hi])
+		m, n := r.m*max(1, r.blocks), hi-lo
+		if n == r.ldc {
+			m, n = 1, m*n
+		}
+		for i := range m {
+			activateRow(p.set, r.ep.Act, r.dst[i*r.ldc+lo:][:n])
 		}
 	}
 }
