@@ -104,7 +104,7 @@ release: ## dist/: static binaries for linux, darwin and windows on amd64 and ar
 clean: ## remove what make made
 	rm -rf bin dist
 
-ACCEPTANCE := bench-roundtrip bench-size bench-speed bench-accuracy bench-kmeans bench-huge bench-interrupt bench-threads bench-latency bench-packed bench-eval
+ACCEPTANCE := $(patsubst bench/acceptance/%.py,bench-%,$(filter-out %/common.py,$(wildcard bench/acceptance/*.py)))
 .PHONY: $(ACCEPTANCE)
 $(ACCEPTANCE): build
 	$(PYTHON) bench/acceptance/$(@:bench-%=%).py $(ARGS)
