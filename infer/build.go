@@ -280,9 +280,8 @@ func (s *scope) bind(n *onnx.Node) *onnx.Node {
 	if !slices.ContainsFunc(n.Attributes, func(a *onnx.Attribute) bool { return a.RefAttrName != "" }) {
 		return n
 	}
-	c := &onnx.Node{
-		Inputs: n.Inputs, Outputs: n.Outputs, Name: n.Name, OpType: n.OpType, Domain: n.Domain, Overload: n.Overload,
-	}
+	c := withInputs(n, n.Inputs)
+	c.Attributes = nil
 	for _, a := range n.Attributes {
 		if a.RefAttrName != "" {
 			given := s.attrs[a.RefAttrName]
@@ -294,6 +293,13 @@ func (s *scope) bind(n *onnx.Node) *onnx.Node {
 		c.Attributes = append(c.Attributes, a)
 	}
 	return c
+}
+
+// withInputs returns a node like n with other inputs.
+func withInputs(n *onnx.Node, inputs []string) *onnx.Node {
+	return &onnx.Node{
+		Inputs: inputs, Outputs: n.Outputs, Name: n.Name, OpType: n.OpType, Domain: n.Domain, Overload: n.Overload, Attributes: n.Attributes,
+	}
 }
 
 func renamed(a *onnx.Attribute, name string) *onnx.Attribute {
@@ -412,12 +418,25 @@ func (b *builder) operator(s *scope, n *node) ([]ops.Info, error) {
 			return nil, fmt.Errorf("input %q is computed by no node before it", name)
 		}
 	}
+	n.leaveOut()
 	op, err := ops.New(&ops.Node{Node: n.Node, Opset: n.opset, Bodies: bodies})
 	if err != nil {
 		return nil, err
 	}
 	n.op = op
 	return n.infer(infos(n.in), infos(n.captured))
+}
+
+// leaveOut takes away the names of inputs that the call of a function left out, so that the operator sees that they are.
+func (n *node) leaveOut() {
+	for i, name := range n.Inputs {
+		if name == "" || i >= len(n.in) || n.in[i] != nil {
+			continue
+		}
+		inputs := slices.Clone(n.Inputs)
+		inputs[i] = ""
+		n.Node = withInputs(n.Node, inputs)
+	}
 }
 
 // undefined reports whether a name means nothing, not even an input that was left out or what a wrong node would have given.

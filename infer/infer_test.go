@@ -161,6 +161,25 @@ func TestFunctions(t *testing.T) {
 	}
 }
 
+// TestInputsLeftOut calls a function with fewer inputs than it has: an operator in it that may do without one does, another is an error.
+func TestInputsLeftOut(t *testing.T) {
+	m := graphOf([]*onnx.ValueInfo{val("x", 3)}, []*onnx.ValueInfo{val("y"), val("z"), val("w")}, map[string]*tensor.Tensor{"two": floats(nil, 2)},
+		nd("y = my.Bounded x, two"), nd("z = my.Bounded x, , two"), nd("w = my.Bounded x"))
+	m.OpsetImports = append(m.OpsetImports, &onnx.OperatorSet{Domain: "my", Version: 1})
+	bounded := &onnx.Function{
+		Domain: "my", Name: "Bounded", Inputs: []string{"a", "low", "high"}, Outputs: []string{"b"}, OpsetImports: m.OpsetImports,
+		Nodes: []*onnx.Node{nd("b = Clip a, low, high")},
+	}
+	m.Functions = []*onnx.Function{bounded}
+	both(t, m, []*tensor.Tensor{floats([]int{3}, 1, 2, 3)}, floats([]int{3}, 2, 2, 3), floats([]int{3}, 1, 2, 2), floats([]int{3}, 1, 2, 3))
+	bounded.Nodes = []*onnx.Node{nd("b = PRelu a, low")}
+	_, err := New(m, Options{})
+	var node *NodeError
+	if !errors.As(err, &node) || node.Node != "n_z/n_b" || node.Op != "PRelu" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestGraphError(t *testing.T) {
 	body := &onnx.Graph{Name: "b", Outputs: []*onnx.ValueInfo{val("bo")}, Nodes: []*onnx.Node{nd("bo = Fancy x")}}
 	m := graphOf([]*onnx.ValueInfo{val("x", 2, 3), typed(onnx.Bool, "c")}, []*onnx.ValueInfo{val("y"), val("z"), val("w")}, nil,
