@@ -30,6 +30,9 @@ func (p *PackedTensor) Quantiser() Packed {
 	return q
 }
 
+// Len returns the number of weights.
+func (p *PackedTensor) Len() int64 { return p.r.own(p.index).units }
+
 // Blocks returns the number of blocks.
 func (p *PackedTensor) Blocks() int { return len(p.r.own(p.index).lengths) }
 

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
 
 	"github.com/effml/effml/archive"
+	"github.com/effml/effml/internal/rewrite"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/quantize"
 )
@@ -31,17 +36,27 @@ func (r *run) emitPacked(ctx context.Context) error {
 	}
 	if plain > 0 {
 		r.result.Notes = append(r.result.Notes, fmt.Sprintf(
-			"%d of the quantised tensors are plain in %s: the model's opset has no integer type that holds their codes", plain, r.EmitPacked))
+			"%d of the quantised tensors are plain in %s: the model's opset has no DequantizeLinear for their codes, and a codebook would not make them smaller", plain, r.EmitPacked))
 	}
 	r.result.Packed, err = saveModel(ctx, m, r.EmitPacked, DecompressConfig{Force: r.Force, Inline: true}, r.events)
 	return err
 }
 
-// packModel rewrites the packed initializers of the main graph, and returns how many it could not.
+// packModel rewrites the packed initializers of the main graph, and those of few values that were kept, as weights that were integers
+// once are. It returns how many packed ones it left as they are.
 func packModel(m *onnx.Model, in *archive.Reader, sizes *archive.Sizes) (plain int, err error) {
 	for _, t := range sizes.Tensors {
 		packed := in.Packed(t.Index)
-		if packed == nil || t.Role != onnx.Initializer || t.Path != "graph" {
+		if t.Role != onnx.Initializer || t.Path != "graph" {
+			continue
+		}
+		if packed == nil {
+			if !strings.Contains(t.Method, "grid") && !strings.Contains(t.Method, "palette") { // the coders of few values
+				continue
+			}
+			if err := shareValues(m, t.Name); err != nil {
+				return 0, fmt.Errorf("deepcompress: %w", err)
+			}
 			continue
 		}
 		err := packTensor(m, t.Name, packed)
@@ -54,6 +69,8 @@ func packModel(m *onnx.Model, in *archive.Reader, sizes *archive.Sizes) (plain i
 	return plain, nil
 }
 
+// packTensor puts a grid behind a DequantizeLinear where the model's opset has one for it. Any other grid is written out as a
+// codebook, which every opset has an operator for.
 func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor) error {
 	how := packed.Quantiser()
 	codes := &blockCodes{from: packed, block: -1}
@@ -63,17 +80,11 @@ func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor) error 
 			q.Q = append(q.Q, quantize.Quantizer{Step: step, Min: how.Min, Max: how.Max})
 		}
 		err := quantize.LinearCodes(m, m.Graph, name, q, how.Min, how.Max, codes.read)
-		if levels := int(how.Max) - int(how.Min) + 1; err == nil || levels*len(q.Q) > 256 {
+		// Codes of 16 bits pay; a codebook of as many levels as there are weights does not, nor is one made to find that out.
+		if levels := (int64(how.Max) - int64(how.Min) + 1) * int64(len(q.Q)); err == nil || levels > min(packed.Len(), 1<<16) {
 			return err
 		}
-		how.Origin = make([]int, len(q.Q))
-		for g, step := range how.Step { // a grid of few levels is a codebook, for which older opsets have an operator
-			var book []float32
-			for c := how.Min; c <= how.Max; c++ {
-				book = append(book, step*float32(c))
-			}
-			how.Codebook, how.Origin[g] = append(how.Codebook, book), -int(how.Min)
-		}
+		writeOut(&how)
 	}
 	q := quantize.Grouped{Size: how.Group}
 	for g, book := range how.Codebook {
@@ -84,6 +95,61 @@ func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor) error 
 		q.Q = append(q.Q, one)
 	}
 	return quantize.ShareCodes(m, m.Graph, name, q, codes.read)
+}
+
+// writeOut makes a codebook of each grid.
+func writeOut(p *archive.Packed) {
+	p.Origin = make([]int, len(p.Step))
+	for g, step := range p.Step {
+		var book []float32
+		for c := int(p.Min); c <= int(p.Max); c++ {
+			book = append(book, step*float32(c))
+		}
+		p.Codebook, p.Origin[g] = append(p.Codebook, book), -int(p.Min)
+	}
+}
+
+// shareValues makes a codebook of the values of a float32 tensor, unless they are too many or there is one that no codebook gives back.
+func shareValues(m *onnx.Model, name string) error {
+	t, err := rewrite.Initializer(m.Graph, name)
+	if err != nil || t.DataType != onnx.Float {
+		return err
+	}
+	n, err := t.NumElements()
+	if err != nil {
+		return err
+	}
+	w := make([]float32, n)
+	if err := t.ReadFloats(w, 0); err != nil {
+		return err
+	}
+	level := map[float32]uint16{}
+	for _, v := range w {
+		if v-v != 0 || v == 0 && math.Signbit(float64(v)) { // −0 equals 0
+			return nil
+		}
+		if level[v] = 0; len(level) > min(len(w)/2, 1<<16) {
+			return nil
+		}
+	}
+	book := slices.Sorted(maps.Keys(level))
+	for i, v := range book {
+		level[v] = uint16(i)
+	}
+	codes := make([]uint16, len(w))
+	for i, v := range w {
+		codes[i] = level[v]
+	}
+	err = quantize.ShareCodes(m, m.Graph, name, quantize.Grouped{Q: []quantize.Quantizer{{Codebook: book}}}, func(dst []int32, first int64) error {
+		for i := range dst {
+			dst[i] = int32(codes[first+int64(i)])
+		}
+		return nil
+	})
+	if refused := (*quantize.RewriteError)(nil); errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 // blockCodes reads codes in order, block by block.

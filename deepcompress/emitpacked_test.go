@@ -2,6 +2,7 @@ package deepcompress
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,12 +24,19 @@ func TestEmitPacked(t *testing.T) {
 		{"grids", 17, Config{}, "DequantizeLinear", 0.3},
 		{"grids before opset 10", 9, Config{}, "Gather", 0.3},
 		{"int4", 21, Config{PlanPath: "testdata/int4.yaml"}, "DequantizeLinear", 0.16},
+		{"many levels", 11, Config{Preset: "fast"}, "Gather", 0.6},
+		{"many levels, int16", 21, Config{Preset: "fast"}, "DequantizeLinear", 0.6},
 		{"codebooks", 17, Config{Preset: "paper"}, "Gather", 0.3},
 		{"lossless", 17, Config{Preset: "lossless"}, "Conv", 1},
+		{"once integers", 17, Config{Preset: "lossless"}, "Gather", 0.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := convNet()
 			n.model.OpsetImports[0].Version, n.model.IRVersion = c.opset, 10
+			if c.name == "once integers" {
+				onGrid(t, n.model, "fc.weight", 0)
+				onGrid(t, n.model, "conv.weight", float32(math.Copysign(0, -1))) // which no codebook gives back
+			}
 			c.config.Input = n.save(t)
 			dir := t.TempDir()
 			c.config.EmitONNX, c.config.EmitPacked = filepath.Join(dir, "plain.onnx"), filepath.Join(dir, "packed.onnx")
@@ -60,6 +68,20 @@ func TestEmitPacked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onGrid rounds a tensor to multiples of 0.01, with another zero in its first place.
+func onGrid(t *testing.T, m *onnx.Model, name string, zero float32) {
+	t.Helper()
+	w := byName(t, m, name)
+	v := floatsOf(t, w)
+	for i := range v {
+		v[i] = float32(int(v[i]*100)) * 0.01
+	}
+	v[0] = zero
+	raw := make([]byte, 4*len(v))
+	onnx.PutFloats(raw, onnx.Float, v)
+	w.SetBytes(raw)
 }
 
 func decode(t *testing.T, path string) *onnx.Model {

@@ -14,7 +14,7 @@ type Codes func(dst []int32, first int64) error
 
 // form is how a tensor is computed from its codes, before the codes have values.
 type form struct {
-	codes   *onnx.Tensor // of int4, int8, uint8, int16 or int32
+	codes   *onnx.Tensor // of int4, int8, uint8, int16, uint16 or int32
 	tensors []*onnx.Tensor
 	nodes   []*onnx.Node
 	begin   []int32 // what a group adds to its codes; nil: nothing
@@ -43,7 +43,7 @@ func (f *form) put(raw []byte, i, first int, code int32) {
 	switch at := i - first; f.codes.DataType {
 	case onnx.Int4:
 		raw[at/2] |= byte(code) & 15 << (at % 2 * 4)
-	case onnx.Int16:
+	case onnx.Int16, onnx.Uint16:
 		binary.LittleEndian.PutUint16(raw[2*at:], uint16(code))
 	case onnx.Int32:
 		binary.LittleEndian.PutUint32(raw[4*at:], uint32(code))

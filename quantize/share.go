@@ -24,8 +24,8 @@ func (e *RewriteError) Error() string {
 // [levels] of the tensor's type, the codes as positions in it. Weight sharing trains on this form: the gradient
 // of Gather is the scatter-add of Deep Compression, section 3.3. Nodes that read W stay as they are.
 //
-// One codebook: codes are uint8 [shape of W], through a Cast to int32 as Gather wants it; before opset 6, or with more
-// than 256 levels, int32. Several: the codebooks lie one after another and codes are int32. Grids are no codebooks and
+// Codes are uint8 [shape of W], uint16 for more than 256 levels, through a Cast to int32 as Gather wants it; before opset 6, or
+// with more than 65,536 levels, int32. Several codebooks lie one after another and count together. Grids are no codebooks and
 // are refused, as are weights that are NaN or infinite (*ValueError). The nodes are named tensor + ".share". Codes are
 // held in memory. A graph input that offers to override W is dropped.
 func Share(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped) error {
@@ -41,7 +41,7 @@ func Share(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped) error {
 }
 
 // ShareCodes is Share for a tensor of which the codes are known; its values are not looked at. Codes are asked for when the
-// model is written.
+// model is written. Codes and codebooks that are not smaller than the weights are a *RewriteError.
 func ShareCodes(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped, codes Codes) error {
 	t, err := groupsOf(g, tensor, q)
 	if err != nil {
@@ -50,6 +50,17 @@ func ShareCodes(m *onnx.Model, g *onnx.Graph, tensor string, q Grouped, codes Co
 	f, err := shareForm(m, t, q)
 	if err != nil {
 		return err
+	}
+	bytes := int64(0)
+	for _, part := range f.tensors {
+		n, err := part.ByteSize()
+		if err != nil {
+			return fmt.Errorf("quantize: %w", err)
+		}
+		bytes += n
+	}
+	if plain, err := t.ByteSize(); err != nil || bytes >= plain {
+		return &RewriteError{t.Name, fmt.Sprintf("codes and codebooks take %d bytes, the weights %d", bytes, plain)}
 	}
 	return f.replace(m, g, t, streamed(codes))
 }
@@ -70,8 +81,11 @@ func shareForm(m *onnx.Model, t *onnx.Tensor, q Grouped) (*form, error) {
 	f := &form{begin: begin, size: q.Size, codes: rewrite.NewTensor(names.Fresh(t.Name+".codes"), onnx.Int32, t.Dims, nil)}
 	bookName, indices := names.Fresh(t.Name+".codebook"), f.codes.Name
 	f.tensors = []*onnx.Tensor{rewrite.NewTensor(bookName, t.DataType, []int64{int64(len(book))}, values), f.codes}
-	if len(book) <= 256 && rewrite.Opset(m) >= 6 {
-		f.codes.DataType = onnx.Uint8
+	if len(book) <= 1<<16 && rewrite.Opset(m) >= 6 {
+		f.codes.DataType = onnx.Uint16
+		if len(book) <= 1<<8 {
+			f.codes.DataType = onnx.Uint8
+		}
 		indices = names.Fresh(t.Name + ".indices")
 		f.nodes = append(f.nodes, cast(names.Fresh(t.Name+".cast"), f.codes.Name, indices, onnx.Int32))
 	}

@@ -33,7 +33,7 @@ func rewriteCases() []rewriteCase {
 		{"share, 256 levels", onnx.Float, []int64{40, 30}, 13, 8, 0, false, 256, []string{"Cast", "Gather"}, true},
 		{"share, IR 3", onnx.Float, []int64{10, 7}, 8, 3, 0, false, 8, []string{"Cast", "Gather"}, true},
 		{"share, opset 5", onnx.Float, []int64{10, 7}, 5, 3, 0, false, 8, []string{"Gather"}, false},
-		{"share rows", onnx.Float, []int64{6, 50}, 17, 8, 50, false, 64, []string{"Gather"}, true},
+		{"share rows", onnx.Float, []int64{6, 50}, 17, 8, 50, false, 64, []string{"Cast", "Gather"}, true},
 		{"share, float16", onnx.Float16, []int64{12, 9}, 13, 8, 0, false, 8, []string{"Cast", "Gather"}, true},
 		{"share, bfloat16", onnx.BFloat16, []int64{12, 9}, 13, 8, 0, false, 8, []string{"Cast", "Gather"}, false},
 		{"share, double", onnx.Double, []int64{12, 9}, 13, 8, 0, false, 8, []string{"Cast", "Gather"}, true},
@@ -45,6 +45,7 @@ func rewriteCases() []rewriteCase {
 		{"grid, float16", onnx.Float16, []int64{12, 9}, 13, 8, 9, true, 127, []string{"DequantizeLinear", "Cast"}, true},
 		{"grid, bfloat16", onnx.BFloat16, []int64{12, 9}, 13, 8, 0, true, 127, []string{"DequantizeLinear", "Cast"}, false},
 		{"grid, double", onnx.Double, []int64{12, 9}, 13, 8, 0, true, 127, []string{"DequantizeLinear", "Cast"}, true},
+		{"share rows, 16 bits", onnx.Float, []int64{6, 400}, 11, 6, 400, false, 120, []string{"Cast", "Gather"}, true},
 	}
 }
 

@@ -223,7 +223,7 @@ func debianPackage(scratch string) (string, error) {
 	if err != nil || len(packages) != 1 {
 		return "", fmt.Errorf("apt-get download left %d packages", len(packages))
 	}
-	_, err = command(scratch, "dpkg-deb", "-x", packages[0], ".")
+	_, err = command(scratch, "dpkg-deb", "-x", filepath.Base(packages[0]), ".")
 	return filepath.Join(scratch, "usr", "share", "datasets", "fashion-mnist"), err
 }
 

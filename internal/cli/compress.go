@@ -161,6 +161,14 @@ func showCompress(r *deepcompress.Result) *report.Document {
 		}
 		d.Figures = append(d.Figures, report.Figure{Label: "verified", Value: checked, Detail: "the written archive was decoded and its checksums compared"})
 	}
+	for _, f := range []struct {
+		label string
+		*job.File
+	}{{"onnx", r.ONNX}, {"packed", r.Packed}} {
+		if f.File != nil {
+			d.Figures = append(d.Figures, report.Figure{Label: f.label, Value: ratioOf(in, f.Bytes) + " smaller", Detail: report.SizeExact(f.Bytes) + " in " + f.Path})
+		}
+	}
 	table := report.Table{
 		Head:  []string{"TENSOR", "SHAPE", "BYTES", "STORED", "RATIO", "BITS/W", "SQNR dB", "DONE", "CODER", "WHY NOT"},
 		Align: "llrrrrrlll",
