@@ -56,7 +56,7 @@ func NewConv(c *CPU, s ConvShape, weights, bias []float32, h, w int) *Conv {
 }
 
 func newConv(c *CPU, s ConvShape, weights, bias []float32, how algorithm, win *winograd) *Conv {
-	in, out, taps := s.In/s.Groups, s.Out/s.Groups, s.Kernel[0]*s.Kernel[1]
+	in, taps := s.In/s.Groups, s.Kernel[0]*s.Kernel[1]
 	sameLen("NewConv", s.Out*in*taps, len(weights))
 	cv := &Conv{shape: s, set: c.ISA(), workers: c.Threads(), how: how, winograd: win, bias: make([]float32, s.Out)}
 	copy(cv.bias, bias)
@@ -68,22 +68,8 @@ func newConv(c *CPU, s ConvShape, weights, bias []float32, how algorithm, win *w
 				cv.weights[k*s.Out+c] = weights[c*taps+k]
 			}
 		}
-	case minimal:
-		cv.packed = cv.winograd.pack(c, weights, s.In, s.Out)
 	default:
-		// Row k of the packed matrix is the weight of element k of a window: row, column, channel.
-		b := make([]float32, taps*in*out)
-		for g := range s.Groups {
-			for o := range out {
-				from, to := weights[(g*out+o)*in*taps:][:in*taps], b[o*in*taps:][:in*taps]
-				for i := range in {
-					for k := range taps {
-						to[k*in+i] = from[i*taps+k]
-					}
-				}
-			}
-			cv.packed = append(cv.packed, Pack(c, b, taps*in, taps*in, out, true))
-		}
+		cv.pack(c, weights)
 	}
 	return cv
 }

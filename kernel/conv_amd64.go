@@ -64,6 +64,11 @@ func winogradInput2AVX2(a *byte)
 //go:noescape
 func winogradOutput2AVX2(a *byte)
 
+// transforms weights, see winogradWeights.
+//
+//go:noescape
+func winogradWeights2AVX2(a *byte)
+
 // transforms tiles, see winogradInput.
 //
 //go:noescape
@@ -73,6 +78,11 @@ func winogradInput4AVX2(a *byte)
 //
 //go:noescape
 func winogradOutput4AVX2(a *byte)
+
+// transforms weights, see winogradWeights.
+//
+//go:noescape
+func winogradWeights4AVX2(a *byte)
 
 // copies runs of elements, see copySpans.
 //
@@ -134,6 +144,11 @@ func winogradInput2AVX512(a *byte)
 //go:noescape
 func winogradOutput2AVX512(a *byte)
 
+// transforms weights, see winogradWeights.
+//
+//go:noescape
+func winogradWeights2AVX512(a *byte)
+
 // transforms tiles, see winogradInput.
 //
 //go:noescape
@@ -143,3 +158,8 @@ func winogradInput4AVX512(a *byte)
 //
 //go:noescape
 func winogradOutput4AVX512(a *byte)
+
+// transforms weights, see winogradWeights.
+//
+//go:noescape
+func winogradWeights4AVX512(a *byte)

@@ -52,6 +52,10 @@ func convAVX512(k convKernel, a *byte) {
 		winogradOutput2AVX512(a)
 	case kernelWinogradOutput4:
 		winogradOutput4AVX512(a)
+	case kernelWinogradWeights2:
+		winogradWeights2AVX512(a)
+	case kernelWinogradWeights4:
+		winogradWeights4AVX512(a)
 	}
 }
 
@@ -85,5 +89,9 @@ func convAVX2(k convKernel, a *byte) {
 		winogradOutput2AVX2(a)
 	case kernelWinogradOutput4:
 		winogradOutput4AVX2(a)
+	case kernelWinogradWeights2:
+		winogradWeights2AVX2(a)
+	case kernelWinogradWeights4:
+		winogradWeights4AVX2(a)
 	}
 }

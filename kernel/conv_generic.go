@@ -193,3 +193,30 @@ func sandwich(dst, m, src []float32, rows, n int) {
 		}
 	}
 }
+
+// winogradWeightsArgs are the arguments of winogradWeights, which transforms 3×3 weights src [in, 9, width] by matrix, that of the
+// transform, [size, 3]: element p goes to dst[p·position:], [in, width]. It computes in float64 and rounds once.
+type winogradWeightsArgs struct {
+	dst, src            []float32
+	matrix              []float64
+	in, width, position int
+}
+
+// winogradDoubles is what assembly takes the width to be a multiple of.
+const winogradDoubles = 8
+
+func winogradWeightsGeneric(w *winograd, a *winogradWeightsArgs) {
+	var g [9]float32
+	var u [maxWinograd * maxWinograd]float32
+	for i := range a.in {
+		for x := range a.width {
+			for k := range g {
+				g[k] = a.src[(9*i+k)*a.width+x]
+			}
+			w.transformWeights(u[:], g[:])
+			for p, v := range u[:w.size*w.size] {
+				a.dst[p*a.position+i*a.width+x] = v
+			}
+		}
+	}
+}

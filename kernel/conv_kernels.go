@@ -25,6 +25,8 @@ const (
 	kernelWinogradInput4
 	kernelWinogradOutput2
 	kernelWinogradOutput4
+	kernelWinogradWeights2
+	kernelWinogradWeights4
 )
 
 // The kernels run on the calling thread. They panic when a slice is too short.
@@ -119,6 +121,21 @@ func winogradOutput(set isa.Set, w *winograd, a *winogradOutputArgs) {
 	}
 	if !callConv(set, k, unsafe.Pointer(a)) {
 		winogradOutputGeneric(w, a)
+	}
+}
+
+func winogradWeights(set isa.Set, w *winograd, a *winogradWeightsArgs) {
+	if a.in <= 0 || a.width <= 0 {
+		return
+	}
+	n := a.in * a.width
+	_, _, _ = a.dst[(w.size*w.size-1)*a.position+n-1], a.src[9*n-1], a.matrix[3*w.size-1]
+	k := kernelWinogradWeights2
+	if w.out == 4 {
+		k = kernelWinogradWeights4
+	}
+	if a.width%winogradDoubles != 0 || !callConv(set, k, unsafe.Pointer(a)) {
+		winogradWeightsGeneric(w, a)
 	}
 }
 

@@ -23,6 +23,8 @@ func TestConvKernels(t *testing.T) {
 			testTaps(t, r, set, ch)
 			testWinogradKernels(t, r, set, newF23(), ch)
 			testWinogradKernels(t, r, set, newF43(), ch)
+			testWinogradWeights(t, r, set, newF23(), 8*(1+ch%5))
+			testWinogradWeights(t, r, set, newF43(), 8*(1+ch%5))
 		}
 	})
 }
@@ -134,4 +136,22 @@ func testWinogradKernels(t *testing.T, r *rand.Rand, set isa.Set, w *winograd, c
 	winogradOutput(set, w, &out)
 	got.check(t, "winogradOutput")
 	checkClose(t, fmt.Sprintf("output of F(%d,3), %d channels", w.out, ch), got.data, widen(want.data), 1e-4, 1e-4)
+}
+
+func testWinogradWeights(t *testing.T, r *rand.Rand, set isa.Set, w *winograd, width int) {
+	a := winogradWeightsArgs{in: 1 + r.IntN(5), width: width, matrix: w.weights[:]}
+	a.position = a.in*width + r.IntN(3)
+	src := newBuffer(9*a.in*width, r.IntN(4)).fill(r, 1)
+	size := (w.size*w.size-1)*a.position + a.in*width
+	got, want := newBuffer(size, r.IntN(4)), newBuffer(size, 0)
+	a.src, a.dst = src.data, want.data
+	winogradWeightsGeneric(w, &a)
+	a.dst = got.data
+	winogradWeights(set, w, &a)
+	got.check(t, "winogradWeights")
+	for p := range w.size * w.size {
+		at := p * a.position
+		checkClose(t, fmt.Sprintf("weights of F(%d,3), %d outputs, position %d", w.out, width, p),
+			got.data[at:at+a.in*width], widen(want.data[at:at+a.in*width]), 1e-7, 1e-7)
+	}
 }

@@ -85,24 +85,6 @@ func (p *minimalPlan) own(scratch []float32, worker int) (out, edge []float32) {
 	return out[:n], out[n:]
 }
 
-// pack returns the transforms of weights [out, in, 3, 3], as many matrices [in, out] as it has elements.
-func (w *winograd) pack(c *CPU, weights []float32, in, out int) []*Packed {
-	size := w.size * w.size
-	b := make([]float32, size*out*in)
-	var u [maxWinograd * maxWinograd]float32
-	for i := range out * in {
-		w.transformWeights(u[:], weights[9*i:][:9])
-		for p, x := range u[:size] {
-			b[p*out*in+i] = x
-		}
-	}
-	packed := make([]*Packed, size)
-	for p := range packed {
-		packed[p] = Pack(c, b[p*out*in:], in, in, out, true)
-	}
-	return packed
-}
-
 // minimalRun does all pieces.
 func (t *convTask) minimalRun(c *CPU) {
 	p := &t.minimal

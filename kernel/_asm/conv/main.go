@@ -24,6 +24,7 @@ func main() {
 		for _, w := range []*winograd{f23, f43} {
 			m.winogradInput(w)
 			m.winogradOutput(w)
+			m.winogradWeights(w)
 		}
 	}
 	Generate()
