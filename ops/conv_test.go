@@ -274,7 +274,7 @@ func TestConvSizes(t *testing.T) {
 			t.Errorf("size %d, channels-last: %v", size, err)
 		}
 	}
-	if n := packed.(*conv).PackedBytes(); n < int64(4*w.Len()) {
+	if n := packed.(*convolution).PackedBytes(); n < int64(4*w.Len()) {
 		t.Errorf("%d bytes are packed", n)
 	}
 }

@@ -83,7 +83,7 @@ func (o *convInteger) Infer(in []Info) ([]Info, error) {
 	if len(x.Shape) < 3 || len(x.Shape) > 5 || len(w.Shape) != len(x.Shape) {
 		return nil, fmt.Errorf("input and weights have shapes %s and %s, not three to five dimensions", x.Shape, w.Shape)
 	}
-	spatial, err := o.infer(x.Shape[2:], w.Shape[2:])
+	spatial, err := o.infer(x.Shape[2:], w.Shape[2:], forward{})
 	out.Shape = append(Shape{x.Shape[0], w.Shape[0]}, spatial...)
 	return []Info{out}, err
 }

@@ -23,6 +23,27 @@ func (f fused) with(add bool, act kernel.Activation) (fused, bool) {
 	return fused{f.add || add, act}, true
 }
 
+// fusable is a pointer to an operator that others are fused into.
+type fusable[T any] interface {
+	*T
+	Op
+	fusion() *fused
+}
+
+func (f *fused) fusion() *fused { return f }
+
+// fuseInto returns a copy of an operator that has taken over an addition or a function; nil if that cannot be.
+func fuseInto[T any, P fusable[T]](o P, add bool, act kernel.Activation) Op {
+	f, ok := o.fusion().with(add, act)
+	if !ok {
+		return nil
+	}
+	p := P(new(T))
+	*p = *o
+	*p.fusion() = f
+	return p
+}
+
 // own returns how many of the inputs are the operator's own.
 func (f fused) own(inputs int) int {
 	if f.add {

@@ -80,15 +80,7 @@ func (o *gemm) Cost(in, out []Info) Cost {
 }
 
 // Fuse takes over an addition and a function.
-func (o *gemm) Fuse(add bool, act kernel.Activation) Op {
-	f, ok := o.with(add, act)
-	if !ok {
-		return nil
-	}
-	p := *o
-	p.fused = f
-	return &p
-}
+func (o *gemm) Fuse(add bool, act kernel.Activation) Op { return fuseInto(o, add, act) }
 
 // Pack packs a constant b. A transposed one stays where it is if op(a) is known to be one row: its rows are then read in place.
 func (o *gemm) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {

@@ -25,32 +25,15 @@ type imageKernel interface {
 	run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32)
 }
 
-type forward struct{ *kernel.Conv }
-
-func newForward(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel {
-	return forward{kernel.NewConv(cpu, s, weights, bias, size[0], size[1])}
-}
-
-func (f forward) run(cpu *kernel.CPU, dst, src []float32, n int, in, _ [2]int, ep *kernel.Epilogue, scratch []float32) {
-	f.Run(cpu, dst, src, n, in[0], in[1], ep, scratch)
-}
-
-type backward struct{ *kernel.ConvTranspose }
-
-func newBackward(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, _ [2]int) imageKernel {
-	return backward{kernel.NewConvTranspose(cpu, s, weights, bias)}
-}
-
-func (b backward) run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32) {
-	b.Run(cpu, dst, src, n, in[0], in[1], out[0], out[1], ep, scratch)
-}
+// prepareImages makes a kernel of weights, for images of which it may be told the size.
+type prepareImages func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
 
 // imageWeights are constant weights, prepared for each padding that occurs: it may depend on the size of the images.
 type imageWeights struct {
 	shape         []int
 	channels      kernel.ConvShape // channels and groups only
 	weights, bias []float32        // nil when no other padding can occur
-	prepare       func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
+	prepare       prepareImages
 
 	mu   sync.Mutex
 	made []*madeKernel
@@ -63,9 +46,7 @@ type madeKernel struct {
 
 // newImageWeights takes the values of input 1 and, if there is one, of the bias, input 2, and lists these inputs. It
 // returns nil if they are not constants for images of one or two dimensions in float32.
-func newImageWeights(
-	in []Info, channels kernel.ConvShape, prepare func(*kernel.CPU, kernel.ConvShape, []float32, []float32, [2]int) imageKernel,
-) (*imageWeights, []int) {
+func newImageWeights(in []Info, channels kernel.ConvShape, prepare prepareImages) (*imageWeights, []int) {
 	w := in[1].Value
 	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), prepare: prepare}
 	taken := []int{1}

@@ -81,15 +81,7 @@ func (o *matMul) Cost(in, out []Info) Cost {
 }
 
 // Fuse takes over an addition of a tensor of the result's shape, or of a vector along its last dimension, and a function.
-func (o *matMul) Fuse(add bool, act kernel.Activation) Op {
-	f, ok := o.with(add, act)
-	if !ok {
-		return nil
-	}
-	p := *o
-	p.fused = f
-	return &p
-}
+func (o *matMul) Fuse(add bool, act kernel.Activation) Op { return fuseInto(o, add, act) }
 
 // Pack packs a constant matrix b, unless a is known to be a single row: then b is read once, where it is.
 func (o *matMul) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {

@@ -73,7 +73,7 @@ func (o *pool) Infer(in []Info) ([]Info, error) {
 		if len(x) < 3 {
 			return nil, rankError(0, len(x), "3 or more")
 		}
-		spatial, err := o.window.infer(x[2:], nil)
+		spatial, err := o.window.infer(x[2:], nil, forward{})
 		if err != nil {
 			return nil, err
 		}

@@ -106,6 +106,9 @@ func (s *slide) extent() int { return (s.kernel-1)*s.dilation + 1 }
 // same reports whether padding is chosen to keep the size, rounded up to strides.
 func (w *window) same() bool { return w.autoPad == "SAME_UPPER" || w.autoPad == "SAME_LOWER" }
 
+// adapts reports whether padding depends on the size of the image.
+func (w *window) adapts() bool { return w.same() || w.outputSize != nil }
+
 // split divides padding among the two ends.
 func (w *window) split(s *slide, total int) {
 	s.before = total / 2
@@ -170,13 +173,13 @@ func (w *window) place(s *slide, in int) error {
 	return nil
 }
 
-// infer computes dimensions of the output, of kernel extents that may be unknown.
-func (w *window) infer(in, kernel Shape) (Shape, error) {
+// infer computes dimensions of the output in a direction, of kernel extents that may be unknown.
+func (w *window) infer(in, kernel Shape, d direction) (Shape, error) {
 	if err := w.rank(len(in)); err != nil {
 		return nil, err
 	}
 	out := make(Shape, len(in))
-	for i, d := range in {
+	for i := range in {
 		k := Unknown
 		if w.kernel != nil {
 			k = Known(w.kernel[i])
@@ -187,21 +190,12 @@ func (w *window) infer(in, kernel Shape) (Shape, error) {
 			}
 			k = kernel[i]
 		}
-		if out[i] = Unknown; !k.IsKnown() {
-			continue
-		}
-		if k.N < 1 || k.N > maxExtent {
+		if k.IsKnown() && (k.N < 1 || k.N > maxExtent) {
 			return nil, fmt.Errorf("kernel of extents %s", kernel)
 		}
-		s := w.along(i, len(in), k.N)
-		switch {
-		case d.IsKnown():
-			if err := w.place(&s, d.N); err != nil {
-				return nil, fmt.Errorf("dimension %d: %w", i+2, err)
-			}
-			out[i] = Known(s.out)
-		case s.stride == 1 && (w.same() || s.before+s.after == s.extent()-1):
-			out[i] = d
+		var err error
+		if out[i], err = d.infer(w, i, len(in), k, in[i]); err != nil {
+			return nil, fmt.Errorf("dimension %d: %w", i+2, err)
 		}
 	}
 	return out, nil
