@@ -93,6 +93,12 @@ func newLoader(f *Feed, o Options) (*loader, error) {
 	if f.Inputs != nil {
 		l.fields = slices.DeleteFunc(slices.Clone(f.Fields), func(x Field) bool { return x.Name != f.Labels && !f.uses(x.Name) })
 	}
+	for i := range l.fields { // of a Feed with numbers they are not the Part's own
+
+		if slices.Contains(f.numbers, l.fields[i].Name) {
+			l.fields[i].Type = onnx.Float
+		}
+	}
 	l.images = names(fieldsOfKind(l.fields, Image))
 	l.order = make([]int, f.Len())
 	for i := range l.order {
@@ -274,6 +280,13 @@ func (l *loader) make(b *Batch, k int, s Sample) error {
 		if err := l.augment.apply(s, l.images, &l.before, r); err != nil {
 			return err
 		}
+	}
+	for _, name := range l.feed.numbers {
+		t, err := l.pipe.numbers(s[name])
+		if err != nil {
+			return fmt.Errorf("field %s: %w", name, err)
+		}
+		s[name] = t
 	}
 	// Nothing may go wrong once a field is in its place, so all are checked first.
 	types := make([]onnx.DataType, len(l.fields))

@@ -405,6 +405,39 @@ func TestBind(t *testing.T) {
 	}
 }
 
+// TestNumbers preprocesses what is no image.
+func TestNumbers(t *testing.T) {
+	bytes := &memory{fields: []Field{{Name: "pixels", Type: onnx.Uint8, Shape: []int{2}}}, samples: []Sample{
+		{"pixels": tensor.From([]uint8{1, 2}, 2)}, {"pixels": tensor.From([]uint8{255, 0}, 2)},
+	}}
+	spec := Spec{Preprocess: Preprocess{Resize: 9, Channels: "grey", Scale: 2, Mean: []Number{1}, Std: []Number{4}}}
+	f, err := part(t, bytes, spec).Bind([]Input{{"data", onnx.Float, []int{-1, 1, 2, 1}}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := f.Preprocess.String(); p != "scale=2,mean=1,std=4" || !strings.Contains(strings.Join(f.Assumed, "\n"), "of resize=9,channels=grey,scale=2,mean=1,std=4 only") {
+		t.Errorf("preprocessing %q, assumed %q", p, f.Assumed)
+	}
+	for b, err := range f.Batches(ctx, Options{Batch: 2}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x := b.Inputs[0]; x.String() != "float32[2,1,2,1]" || !slices.Equal(tensor.Of[float32](x), []float32{0.25, 0.75, 127.25, -0.25}) {
+			t.Errorf("%v %v", x, tensor.Of[float32](x))
+		}
+	}
+	if bytes.fields[0].Type != onnx.Uint8 {
+		t.Error("the fields of the source have changed")
+	}
+	if _, err := part(t, bytes, Spec{Preprocess: Preprocess{Mean: []Number{1, 2, 3}}}).Bind([]Input{{"data", onnx.Float, []int{-1, 2}}}, 0); err == nil || !contains(err, `preprocess.mean: 3 numbers, of which field "pixels", which is no image, takes one`) {
+		t.Error(err)
+	}
+	f, err = part(t, bytes, Spec{Preprocess: Preprocess{Scale: 3}}).Bind([]Input{{"tokens", onnx.Int64, []int{-1, 2}}}, 0)
+	if err != nil || f.Preprocess.String() != "" || len(f.Assumed) != 1 {
+		t.Errorf("tokens are scaled: %q, %v", f.Preprocess.String(), err)
+	}
+}
+
 func BenchmarkMemory(b *testing.B) {
 	m := &memory{fields: []Field{{Name: "image", Kind: Image, Type: onnx.Uint8, Shape: []int{28, 28, 1}}}}
 	for range 1000 {

@@ -190,6 +190,14 @@ func TestFormats(t *testing.T) {
 			files: map[string][]byte{"cat/b.png": picture(t, "b.png", 3, 2, 9), "cat/deep/a.GIF": picture(t, "a.gif", 2, 2, 0), "ant/x.bmp": picture(t, "x.bmp", 4, 2, 7), "ant/readme.txt": nil, ".git/x": nil}, classes: []string{"ant", "cat"},
 			want: []string{"ant/x.bmp image uint8[2,4,3][7 0 0] label int64[][0]", "cat/b.png image uint8[2,3,3][9 0 0] label int64[][1]", "cat/deep/a.GIF image uint8[2,2,3][0 0 0] label int64[][1]"},
 		},
+		"class folders by name": { // some of the classes, which are not in alphabetical order
+			files: map[string][]byte{"cat/1.png": picture(t, "1.png", 1, 1, 1), "ant/1.png": picture(t, "1.png", 1, 1, 2)}, spec: Spec{Classes: []string{"cat", "bee", "ant"}}, classes: []string{"cat", "bee", "ant"},
+			want: []string{"ant/1.png image uint8[1,1,3][2 0 0] label int64[][2]", "cat/1.png image uint8[1,1,3][1 0 0] label int64[][0]"},
+		},
+		"class folders of other names": {
+			files: map[string][]byte{"n1/1.png": picture(t, "1.png", 1, 1, 1), "n2/1.png": picture(t, "1.png", 1, 1, 2)}, spec: Spec{Classes: []string{"cat", "ant"}}, classes: []string{"cat", "ant"},
+			want: []string{"n1/1.png image uint8[1,1,3][1 0 0] label int64[][0]", "n2/1.png image uint8[1,1,3][2 0 0] label int64[][1]"},
+		},
 		"parts of class folders": {
 			files: map[string][]byte{"train/a/1.png": picture(t, "1.png", 1, 1, 1), "train/b/1.png": picture(t, "1.png", 1, 1, 2), "valid/a/2.png": picture(t, "1.png", 1, 1, 3), "valid/b/2.png": picture(t, "1.png", 1, 1, 4)}, part: "test",
 			classes: []string{"a", "b"}, want: []string{"valid/a/2.png image uint8[1,1,3][3 0 0] label int64[][0]", "valid/b/2.png image uint8[1,1,3][4 0 0] label int64[][1]"}, assumed: "test: the part val, as there is none of its own",
@@ -315,6 +323,8 @@ func TestBadData(t *testing.T) {
 		"cifar class":     {map[string][]byte{"test_batch.bin": cifarFile(3, 10)}, Spec{}, []string{"test_batch.bin, image 1: label 10 is out of range, there are 10 classes"}},
 		"empty class":     {map[string][]byte{"a/1.png": small, "b/readme.txt": nil}, Spec{}, []string{"b: a class without images"}},
 		"class alone":     {map[string][]byte{"train/a/1.png": small, "test/b/1.png": small}, Spec{}, []string{`its classes differ from those beside it: "b" is missing`}},
+		"folder unknown":  {map[string][]byte{"ant/1.png": small, "cats/1.png": small}, Spec{Classes: []string{"cat", "ant"}}, []string{`folder "cats" has the name of none of the 2 classes; did you mean "cat"?`}},
+		"folder count":    {map[string][]byte{"n1/1.png": small, "n2/1.png": small}, Spec{Classes: []string{"cat", "bee", "ant"}}, []string{"2 folders (n1, …), none of which has the name of one of the 3 classes (cat, …)"}},
 		"broken image":    {map[string][]byte{"a/1.png": small[:len(small)-20]}, Spec{}, []string{"a/1.png: PNG image: "}},
 		"empty image":     {map[string][]byte{"a/1.png": nil}, Spec{}, []string{"a/1.png: the file is empty"}},
 		"no image":        {map[string][]byte{"a/1.png": []byte("hello")}, Spec{}, []string{"a/1.png: not an image of a known format"}},

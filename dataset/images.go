@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -169,12 +170,16 @@ func scanImages(dir string, s *Spec, f *found) (*files, error) {
 		}
 		return &files{paths: loose}, nil
 	}
+	numbers, err := f.folders(classes, s)
+	if err != nil {
+		return nil, dataError(dir, err)
+	}
 	out := &files{labels: []int64{}}
 	for i, class := range classes {
 		before := len(out.paths)
 		err := filepath.WalkDir(filepath.Join(dir, class), func(path string, e fs.DirEntry, err error) error {
 			if err == nil && !e.IsDir() && isImage(e.Name()) {
-				out.paths, out.labels = append(out.paths, path), append(out.labels, int64(i))
+				out.paths, out.labels = append(out.paths, path), append(out.labels, numbers[i])
 			}
 			return err
 		})
@@ -185,8 +190,34 @@ func scanImages(dir string, s *Spec, f *found) (*files, error) {
 			return nil, dataError(filepath.Join(dir, class), errors.New("a class without images"))
 		}
 	}
-	f.classes, f.counted = classes, true
 	return out, nil
+}
+
+// folders gives folders of classes their numbers. Those that the SPEC or the model names may be some of all, and not in
+// alphabetical order; names of which no folder has one, such as cat for n02123045, belong to the folders in their order.
+func (f *found) folders(names []string, s *Spec) ([]int64, error) {
+	if len(s.Classes) > 0 && slices.ContainsFunc(names, func(n string) bool { return slices.Contains(s.Classes, n) }) {
+		numbers := make([]int64, len(names))
+		for i, n := range names {
+			k := slices.Index(s.Classes, n)
+			if k < 0 {
+				return nil, fmt.Errorf("folder %q has the name of none of the %d classes%s", n, len(s.Classes), job.Hint(n, s.Classes))
+			}
+			numbers[i] = int64(k)
+		}
+		f.classes, f.counted = s.Classes, true
+		return numbers, nil
+	}
+	if len(s.Classes) > 0 && len(s.Classes) != len(names) {
+		return nil, fmt.Errorf("%d folders (%s, …), none of which has the name of one of the %d classes (%s, …)",
+			len(names), names[0], len(s.Classes), s.Classes[0])
+	}
+	f.classes, f.counted = names, true
+	numbers := make([]int64, len(names))
+	for i := range numbers {
+		numbers[i] = int64(i)
+	}
+	return numbers, nil
 }
 
 // readList reads labels.tsv or labels.csv: a line an image, the first column its file, the second its class as a number or a

@@ -80,7 +80,8 @@ type Feed struct {
 	Batch      int        // the number of samples that the model insists on, 0 where any will do
 	Assumed    []string   // what was decided without being asked for, a line each
 
-	outputs int // of the model, 0 where they are not known
+	outputs int      // of the model, 0 where they are not known
+	numbers []string // fields that are no images and that scale, mean and std apply to
 }
 
 // Bind fits p to a model: it finds the field of each input and completes the preprocessing by the model's shapes: grey or
@@ -106,6 +107,7 @@ func (p *Part) Bind(inputs []Input, outputs int) (*Feed, error) {
 			errs = append(errs, fmt.Errorf("inputs: the model has no input %q%s", name, job.Hint(name, known)))
 		}
 	}
+	errs = append(errs, f.bindNumbers()...)
 	errs = append(errs, f.Preprocess.problems()...)
 	if len(errs) > 0 {
 		return nil, &job.UsageError{Err: errors.Join(errs...)}
@@ -218,6 +220,38 @@ func volume(shape []int) int {
 		n *= d
 	}
 	return n
+}
+
+// bindNumbers is for models that take numbers and no images: scale, mean and std apply to what floating-point inputs read, and the
+// rest of the preprocessing, which may come from the model, to nothing.
+func (f *Feed) bindNumbers() (errs []error) {
+	p := &f.Preprocess
+	if p.IsZero() {
+		return nil
+	}
+	for i, in := range f.Inputs {
+		field, _ := fieldOf(f.Fields, f.Sources[i])
+		switch {
+		case field.Kind == Image:
+			f.numbers = nil
+			return nil
+		case field.Kind == Values && field.Name != "" && (in.Type.IsFloat() || in.Type == onnx.Undefined) && field.Type != onnx.String:
+			f.numbers = append(f.numbers, field.Name)
+		}
+	}
+	given, kept := p.String(), Preprocess{Scale: p.Scale, Mean: p.Mean, Std: p.Std}
+	if len(f.numbers) == 0 {
+		kept = Preprocess{}
+	}
+	for key, v := range map[string][]Number{"mean": kept.Mean, "std": kept.Std} {
+		if len(v) > 1 {
+			errs = append(errs, fmt.Errorf("preprocess.%s: %d numbers, of which field %q, which is no image, takes one", key, len(v), f.numbers[0]))
+		}
+	}
+	if *p = kept; p.String() != given {
+		f.assume("preprocess: of %s only %q applies, as no input is an image", given, p.String())
+	}
+	return errs
 }
 
 // bindImage completes the preprocessing for an input that takes images.

@@ -153,6 +153,25 @@ func (q *pipeline) run(dst []float32, t *tensor.Tensor) error {
 	return nil
 }
 
+// numbers returns the result for each element of t, which is no image, as float32.
+func (q *pipeline) numbers(t *tensor.Tensor) (*tensor.Tensor, error) {
+	if t == nil {
+		return nil, errors.New("the sample has none")
+	}
+	out, err := tensor.New(onnx.Float, t.Shape...)
+	if err != nil {
+		return nil, err
+	}
+	y := tensor.Of[float32](out)
+	if !t.Floats(y, 0) {
+		return nil, fmt.Errorf("%s holds no numbers that scale, mean and std apply to", t)
+	}
+	for i, x := range y {
+		y[i] = q.value(0, x)
+	}
+	return out, nil
+}
+
 // toGrey returns the luma of ITU-R BT.601 where the pipeline gives one channel and src has three, else src.
 func toGrey[T value](q *pipeline, src raster[T]) raster[T] {
 	if q.channels != 1 || src.channels != 3 {

@@ -102,6 +102,9 @@ func (s *session) feed(c Samples, others ...*onnx.Model) (*feed, error) {
 		set.Close()
 		return nil, err
 	}
+	if set.Classes == nil {
+		set.Classes = classes // the data's numbers are the model's
+	}
 	f, err := p.Bind(dataInputs(s.Session), s.classes())
 	if err != nil {
 		set.Close()
@@ -110,7 +113,8 @@ func (s *session) feed(c Samples, others ...*onnx.Model) (*feed, error) {
 	return &feed{Feed: f, set: set, from: c}, nil
 }
 
-// tellApart reports whether no two classes have one name. Of ImageNet's some do (crane is a bird and a machine): data must number those itself.
+// tellApart reports whether no two classes have one name. Of ImageNet's some do (crane is a bird and a machine): they say what a number means,
+// and cannot give a name its number.
 func tellApart(names []string) bool {
 	return len(slices.Compact(slices.Sorted(slices.Values(names)))) == len(names)
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -34,7 +37,9 @@ func TestScripts(t *testing.T) {
 			"code":      cmdCode,
 			"model":     cmdModel,
 			"data":      cmdData,
+			"pictures":  cmdPictures,
 			"json":      cmdJSON,
+			"same":      cmdSame,
 			"sums":      cmdSums,
 			"size":      cmdSize,
 			"patch":     cmdPatch,
@@ -141,14 +146,72 @@ func denseModel(rows int) *onnx.Model {
 	}
 }
 
-// cmdData writes samples for a model of 64 rows, as an .npz file: data FILE samples wrong. The labels are the model's answers, computed in float64, but
+// cmdData writes samples for a model of 64 rows, as an .npz file: data FILE.npz samples wrong. The labels are the model's answers, computed in float64, but
 // for the first ones, which are wrong; with −1 there are no labels.
 func cmdData(ts *testscript.TestScript, neg bool, args []string) {
+	n, wrong := counts(ts, args)
+	rng := rand.New(rand.NewPCG(2, 3))
+	x := make([]float32, n*64)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	arrays := []npy.Named{{Name: "x", Tensor: tensor.From(x, n, 64)}}
+	if wrong >= 0 {
+		arrays = append(arrays, npy.Named{Name: "y", Tensor: tensor.From(labels(ts, x, wrong), n)})
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Check(errors.Join(npy.WriteArchive(f, arrays), f.Close()))
+}
+
+// cmdPictures is cmdData with grey images of 12×10 pixels, of which the centre of 8×8 is the sample, as (x/64 − 2)/0.5: pictures FOLDER samples wrong.
+// Classes 2 and 7 are both called crane; a second folder, FOLDER-numbers, has no names.
+func cmdPictures(ts *testscript.TestScript, neg bool, args []string) {
+	n, wrong := counts(ts, args)
+	rng := rand.New(rand.NewPCG(4, 5))
+	var x []float32
+	var files [][]byte
+	for range n {
+		img := image.NewGray(image.Rect(0, 0, 12, 10))
+		for i := range img.Pix {
+			img.Pix[i] = uint8(rng.IntN(256))
+		}
+		for y := range 8 {
+			for c := range 8 {
+				x = append(x, (float32(img.GrayAt(2+c, 1+y).Y)/64-2)/0.5)
+			}
+		}
+		var b bytes.Buffer
+		ts.Check(png.Encode(&b, img))
+		files = append(files, b.Bytes())
+	}
+	names := strings.Fields("zero one crane three four five six crane eight nine")
+	for _, dir := range []string{args[0], args[0] + "-numbers"} {
+		ts.Check(os.Mkdir(ts.MkAbs(dir), 0o755))
+		list := ""
+		for i, class := range labels(ts, x, wrong) {
+			name := fmt.Sprintf("%d.png", i)
+			ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(dir), name), files[i], 0o644))
+			if list += fmt.Sprintf("%s\t%d", name, class); dir == args[0] {
+				list += "\t" + names[class]
+			}
+			list += "\n"
+		}
+		ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(dir), "labels.tsv"), []byte(list), 0o644))
+	}
+}
+
+// counts reads the arguments samples and wrong.
+func counts(ts *testscript.TestScript, args []string) (n, wrong int) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	wrong, err := strconv.Atoi(args[2])
+	wrong, err = strconv.Atoi(args[2])
 	ts.Check(err)
-	rng := rand.New(rand.NewPCG(2, 3))
+	return n, wrong
+}
+
+// labels are the answers of the model of 64 rows to x, in float64, but for the first ones.
+func labels(ts *testscript.TestScript, x []float32, wrong int) (out []int64) {
 	const rows = 64
 	weights := map[string][]float32{}
 	for _, t := range denseModel(rows).Graph.Initializers {
@@ -168,30 +231,23 @@ func cmdData(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return y
 	}
-	x, y := make([]float32, n*rows), make([]int64, n)
-	for s := range n {
-		row := make([]float64, rows)
-		for i := range row {
-			x[s*rows+i] = float32(rng.NormFloat64())
-			row[i] = float64(x[s*rows+i])
+	for sample := range slices.Chunk(x, rows) {
+		var row []float64
+		for _, v := range sample {
+			row = append(row, float64(v))
 		}
 		hidden := layer(row, "fc1")
 		for i, v := range hidden {
 			hidden[i] = max(v, 0)
 		}
 		scores := layer(hidden, "fc2")
-		y[s] = int64(slices.Index(scores, slices.Max(scores)))
-		if s < wrong {
-			y[s] = (y[s] + 1) % 10
+		class := slices.Index(scores, slices.Max(scores))
+		if len(out) < wrong {
+			class = (class + 1) % 10
 		}
+		out = append(out, int64(class))
 	}
-	arrays := []npy.Named{{Name: "x", Tensor: tensor.From(x, n, rows)}}
-	if wrong >= 0 {
-		arrays = append(arrays, npy.Named{Name: "y", Tensor: tensor.From(y, n)})
-	}
-	f, err := os.Create(ts.MkAbs(args[0]))
-	ts.Check(err)
-	ts.Check(errors.Join(npy.WriteArchive(f, arrays), f.Close()))
+	return out
 }
 
 // lookup follows a path of keys and indices: tensors.0.name
@@ -226,6 +282,14 @@ func lookup(ts *testscript.TestScript, file, path string) any {
 func cmdJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprint(lookup(ts, args[0], args[1])); (got == args[2]) == neg {
 		ts.Fatalf("%s: %s is %s, want %s", args[0], args[1], got, args[2])
+	}
+}
+
+// cmdSame compares values of two results: same FILE1 path1 FILE2 path2
+func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
+	a, b := lookup(ts, args[0], args[1]), lookup(ts, args[2], args[3])
+	if a == nil || (fmt.Sprint(a) == fmt.Sprint(b)) == neg {
+		ts.Fatalf("%s: %s is %v, %s: %s is %v", args[0], args[1], a, args[2], args[3], b)
 	}
 }
 
