@@ -662,6 +662,32 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 }
 
+// Outputs that differ although nothing was lost are a failure to verify; where something was lost they are not.
+func TestOutputsMustHold(t *testing.T) {
+	off := evaluate.OutputDiff{Name: "y", Relative: 1e-3}
+	for _, c := range []struct {
+		name      string
+		packed    int
+		output    evaluate.OutputDiff
+		tolerance float64
+		fails     bool
+	}{
+		{"equal", 0, evaluate.OutputDiff{}, 0, false},
+		{"beyond", 0, off, 0, true},
+		{"within", 0, off, 1e-3, false},
+		{"lossy", 1, off, 0, false},
+		{"not to be compared", 0, evaluate.OutputDiff{Problem: "the shapes differ"}, 1, true},
+		{"one gives no number", 0, evaluate.OutputDiff{MaxError: job.Float(math.Inf(1)), Relative: job.Float(math.Inf(1))}, 1, true},
+	} {
+		r := &VerifyResult{Packed: c.packed, Outputs: &evaluate.OutputsResult{Outputs: []evaluate.OutputDiff{{}, c.output}}}
+		var verify *job.VerifyError
+		err := r.err(VerifyConfig{Input: "m.effml", Against: "m.onnx", Tolerance: c.tolerance})
+		if errors.As(err, &verify) != c.fails || c.fails == (err == nil) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // On the shared networks the budget holds, and the archive is what its table says.
 func TestSharedModels(t *testing.T) {
 	dir := shared(t)

@@ -64,7 +64,7 @@ func (p *couple) nodes(ctx context.Context, tolerance float64, ev job.Events) (*
 	}
 	for done := 0; done < len(pairs); {
 		n, bytes := 0, int64(0)
-		for done+n < len(pairs) && (n == 0 || bytes+sizes[done+n] <= exposedBytes) {
+		for done+n < len(pairs) && (n == 0 || bytes+sizes[done+n] <= p.memory) {
 			bytes += sizes[done+n]
 			n++
 		}

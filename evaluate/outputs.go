@@ -62,10 +62,11 @@ type couple struct {
 	a, b    *session
 	feed    *feed
 	threads int
+	memory  int64 // that values of nodes may take at a time
 }
 
 func openCouple(a, b string, c Samples, threads int) (p *couple, err error) {
-	p = &couple{threads: threads}
+	p = &couple{threads: threads, memory: exposedBytes}
 	if p.a, err = openSession(a, threads, false); err == nil {
 		p.b, err = openSession(b, threads, false)
 	}

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"math"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -79,6 +80,44 @@ func TestDiffFindsTheNode(t *testing.T) {
 		}
 	}
 }
+
+// However few values of nodes are looked at in one pass over the samples, the result is the same.
+func TestNodesInChunks(t *testing.T) {
+	data, _ := digits(t, 20, 0)
+	other := changedLenet(t, 0.5, true)
+	var want *NodesResult
+	for _, memory := range []int64{exposedBytes, 8 * 300 * 4 * 2, 1} {
+		p, err := openCouple(lenet, other, Samples{Data: data, Preprocess: "scale=1/255", Batch: 8}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.memory = memory
+		passes := stages{}
+		got, err := p.nodes(t.Context(), 1e-4, &passes)
+		p.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if !reflect.DeepEqual(got, want) || len(got.Nodes) < 5 {
+			t.Errorf("%d bytes: %+v, want %+v", memory, got, want)
+		}
+		if n := len(passes.names); memory == exposedBytes && n != 1 || memory == 1 && n < len(got.Nodes) || memory > 1 && memory < exposedBytes && (n < 2 || n >= len(got.Nodes)) {
+			t.Errorf("%d bytes: %d passes, %q", memory, n, passes.names)
+		}
+	}
+}
+
+// stages are the names of the stages of some work.
+type stages struct {
+	job.Events
+	names []string
+}
+
+func (s *stages) Stage(name string, _ int64, _ string) { s.names = append(s.names, name) }
+func (s *stages) Advance(int64)                        {}
 
 func TestOutputsOfEqualModels(t *testing.T) {
 	r, err := Outputs(t.Context(), lenet, changedLenet(t, 0, true), Samples{Random: 5}, Limits{}, 0, job.Discard)

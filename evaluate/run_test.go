@@ -211,6 +211,24 @@ func TestRun(t *testing.T) {
 	if o := res.Outputs[0]; o.Elements != 10 || float64(o.Max) != float64(slices.Max(got)) || o.First[3] != float64(got[3]) || res.Output.Bytes == 0 {
 		t.Errorf("described as %+v", o)
 	}
+	wide := make([]float64, len(x))
+	for i, v := range x {
+		wide[i] = float64(v)
+	}
+	inDouble := filepath.Join(dir, "x64.npy")
+	if f, err = os.Create(inDouble); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(npy.Write(f, tensor.From(wide, shape...)), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": inDouble}}, nil)
+	if err != nil || !slices.Equal(again.Outputs[0].First, res.Outputs[0].First) || len(again.Notes) != 1 || len(res.Notes) != 0 {
+		t.Errorf("float64 inputs give %+v, %v", again, err)
+	}
+	if _, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: "y.npy"}, nil); err == nil || !strings.Contains(err.Error(), "y.npy: outputs are written as .npz") {
+		t.Errorf("another kind of output: %v", err)
+	}
 	for _, c := range []struct {
 		inputs map[string]string
 		want   string

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type RunResult struct {
 	job.Common
 	MS      float64   `json:"ms" doc:"milliseconds of the run"`
 	Outputs []Summary `json:"outputs"`
+	Notes   []string  `json:"notes" doc:"what was changed to fit the model"`
 }
 
 // Summary describes the numbers of a tensor.
@@ -62,6 +64,9 @@ func (c RunConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("input %q: no file named", name))
 		}
 	}
+	if c.Output != "" && !strings.EqualFold(filepath.Ext(c.Output), ".npz") {
+		errs = append(errs, fmt.Errorf("output: %s: outputs are written as .npz, so the name must end so", c.Output))
+	}
 	return usage(errs)
 }
 
@@ -71,7 +76,7 @@ func Run(ctx context.Context, c RunConfig, ev job.Events) (*RunResult, error) {
 		return nil, err
 	}
 	timer := job.Start(RunSchema, 0, c.Threads)
-	result := &RunResult{}
+	result := &RunResult{Notes: []string{}}
 	result.Command = c.Command
 	if err := run(ctx, c, result); err != nil {
 		return nil, modelfile.Explain(err)
@@ -96,6 +101,9 @@ func run(ctx context.Context, c RunConfig, r *RunResult) error {
 	defer s.Close()
 	inputs, err := readInputs(c.Inputs, s.Inputs())
 	if err != nil {
+		return err
+	}
+	if r.Notes, err = adapt(inputs, s.Inputs(), r.Notes); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -166,6 +174,28 @@ func readInputs(files map[string]string, wanted []infer.Value) (map[string]*tens
 		}
 	}
 	return got, nil
+}
+
+// adapt gives numbers the floating-point type that an input takes: NumPy makes float64 where nothing is said, and images are uint8. It adds
+// a note for each.
+func adapt(inputs map[string]*tensor.Tensor, wanted []infer.Value, notes []string) ([]string, error) {
+	for _, v := range wanted {
+		t := inputs[v.Name]
+		if !v.Type.IsFloat() || t.Type == v.Type {
+			continue
+		}
+		out, err := tensor.New(v.Type, t.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		values := make([]float32, t.Len())
+		if v.Type == onnx.Double || !t.Floats(values, 0) || !out.SetFloats(0, values, false) {
+			continue // the model will say what it takes
+		}
+		inputs[v.Name] = out
+		notes = append(notes, fmt.Sprintf("input %s: %s became %s", v.Name, tensor.TypeName(t.Type), tensor.TypeName(v.Type)))
+	}
+	return notes, nil
 }
 
 // readArrays reads the arrays of an .npz file by name, or that of an .npy file under an empty name.

@@ -83,7 +83,7 @@ func showBench(r *evaluate.BenchResult) *report.Document {
 	d := &report.Document{Title: title(r.Input, nil)}
 	d.Figures = []report.Figure{
 		{Label: "latency", Value: milliseconds(r.MS.Median), Detail: fmt.Sprintf("median of %s, %s to %s, batch %d", plural(r.Runs, "run", "runs"), milliseconds(r.MS.Min), milliseconds(r.MS.Max), r.Batch)},
-		{Label: "throughput", Value: fmt.Sprintf("%.4g images/s", r.ImagesPerS), Detail: fmt.Sprintf("%.4g GFLOP/s of %s MACs", r.GFLOPS, report.Count(r.MACs))},
+		{Label: "throughput", Value: rate(r.ImagesPerS), Detail: fmt.Sprintf("%.4g GFLOP/s of %s MACs", r.GFLOPS, report.Count(r.MACs))},
 		{Label: "start", Value: milliseconds(r.LoadFirstMS), Detail: fmt.Sprintf("from nothing to the first answer, of it %s to load", milliseconds(r.LoadMS))},
 		{Label: "memory", Value: report.Size(r.Memory.Activations), Detail: fmt.Sprintf("for activations at their peak, %s for rearranged weights; %s changed on the way", report.Size(r.Memory.Packed), plural(r.Memory.Repacks, "layout", "layouts"))},
 	}

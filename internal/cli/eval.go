@@ -70,10 +70,10 @@ func showEval(r *evaluate.EvalResult) *report.Document {
 		{Label: "top-1", Value: fmt.Sprintf("%.2f %%", r.Top1), Detail: fmt.Sprintf("of %s, part %s of %s", plural(r.Samples, "sample", "samples"), r.Part, r.Data)},
 		{Label: "top-5", Value: fmt.Sprintf("%.2f %%", r.Top5)},
 		{Label: "loss", Value: fmt.Sprintf("%.4g", float64(r.Loss)), Detail: "mean cross-entropy in nats"},
-		{Label: "speed", Value: fmt.Sprintf("%.4g images/s", r.ImagesPerS), Detail: "reading and preprocessing included"},
+		{Label: "speed", Value: rate(r.ImagesPerS), Detail: "reading and preprocessing included"},
 	}
 	if r.Preprocess != "" {
-		d.Figures = append(d.Figures, report.Figure{Label: "preprocess", Value: r.Preprocess})
+		d.Figures = append(d.Figures, report.Figure{Label: "preprocess", Detail: r.Preprocess})
 	}
 	if r.Skipped > 0 {
 		d.Figures = append(d.Figures, report.Figure{Label: "skipped", Value: plural(r.Skipped, "sample", "samples"), Detail: "which could not be read"})

@@ -59,7 +59,7 @@ effml run model.onnx --input all.npz -o out.npz             # by the names in th
 }
 
 func showRun(r *evaluate.RunResult) *report.Document {
-	d := &report.Document{Title: title(r.Input, r.Output)}
+	d := &report.Document{Title: title(r.Input, r.Output), Notes: r.Notes}
 	d.Figures = []report.Figure{{Label: "run", Value: milliseconds(r.MS), Detail: "once, without warming up"}}
 	t := report.Table{Title: "Outputs", Head: []string{"OUTPUT", "TYPE", "SHAPE", "MIN", "MAX", "MEAN", "NAN", "FIRST"}, Align: "lllrrrrl"}
 	for _, o := range r.Outputs {

@@ -31,6 +31,14 @@ func optional(v *job.Float) string {
 	return fmt.Sprintf("%.1f", float64(*v))
 }
 
+// rate writes samples a second.
+func rate(v float64) string {
+	if v >= 1000 {
+		return report.Count(int64(v+0.5)) + " images/s"
+	}
+	return fmt.Sprintf("%.4g images/s", v)
+}
+
 func ratioOf(before, after int64) string {
 	if after <= 0 {
 		return ""
