@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"github.com/effml/effml/onnx"
@@ -13,6 +14,9 @@ func FromONNX(o *onnx.Tensor) (*Tensor, error) {
 	t, _, err := View(o)
 	return t, err
 }
+
+// anywhere: this processor reads elements wherever they begin, and in a model's file they begin anywhere.
+const anywhere = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 
 // View is FromONNX that also tells whether the elements are the bytes that o gave, and no copy of them.
 func View(o *onnx.Tensor) (t *Tensor, view bool, err error) {
@@ -46,7 +50,7 @@ func View(o *onnx.Tensor) (t *Tensor, view bool, err error) {
 	switch bits := o.DataType.Bits(); {
 	case bits < 8:
 		t.data = unpack(raw, t.Len(), bits, o.DataType == onnx.Int4 || o.DataType == onnx.Int2)
-	case len(raw) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%uintptr(min(w, 8)) != 0:
+	case !anywhere && len(raw) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%uintptr(min(w, 8)) != 0:
 		t.data = Buffer(len(raw))
 		copy(t.data, raw)
 	default:
