@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // Packed is the right-hand operand op(B), [K, N], of products, cut into panels of columns, whose elements are then together. The
@@ -102,8 +103,5 @@ func (p *Packed) packLast(b []float32, ldb int, trans bool) {
 
 // alignedFloats returns n elements that begin at a cache line.
 func alignedFloats(n int) []float32 {
-	const line = 16
-	s := make([]float32, n+line)
-	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(s))) / 4 % line)
-	return s[skip:][:n:n]
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(pages.Buffer(4*n)))), n)
 }

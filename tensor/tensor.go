@@ -6,6 +6,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/effml/effml/internal/pages"
 	"github.com/effml/effml/onnx"
 )
 
@@ -32,9 +33,6 @@ const (
 
 // String names the layout.
 func (l Layout) String() string { return [...]string{"plain", "channels-last"}[l] }
-
-// alignment is that of a cache line and of the widest vector.
-const alignment = 64
 
 // New returns a tensor of zeros, in Plain layout, aligned to 64 bytes.
 func New(t onnx.DataType, shape ...int) (*Tensor, error) {
@@ -63,11 +61,7 @@ func New(t onnx.DataType, shape ...int) (*Tensor, error) {
 const maxBytes = 1 << 46
 
 // Buffer returns n zero bytes aligned to 64.
-func Buffer(n int) []byte {
-	b := make([]byte, n+alignment)
-	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % alignment)
-	return b[skip : skip+n : skip+n]
-}
+func Buffer(n int) []byte { return pages.Buffer(n) }
 
 // Count returns the number of elements of a shape, or an error when a dimension is negative or the product too large.
 func Count(shape []int) (int, error) {
