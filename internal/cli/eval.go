@@ -73,7 +73,7 @@ func showEval(r *evaluate.EvalResult) *report.Document {
 		{Label: "speed", Value: rate(r.ImagesPerS), Detail: "reading and preprocessing included"},
 	}
 	if r.Preprocess != "" {
-		d.Figures = append(d.Figures, report.Figure{Label: "preprocess", Detail: r.Preprocess})
+		d.Figures = append(d.Figures, report.Figure{Label: "preprocess", Value: r.Preprocess})
 	}
 	if r.Skipped > 0 {
 		d.Figures = append(d.Figures, report.Figure{Label: "skipped", Value: plural(r.Skipped, "sample", "samples"), Detail: "which could not be read"})

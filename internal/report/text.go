@@ -18,7 +18,8 @@ type TextOptions struct {
 }
 
 const (
-	nameWidth = 44 // runes a name may take in a text table
+	nameWidth  = 44 // runes a name may take in a text table
+	valueWidth = 24 // runes of a figure that nothing follows; of a longer one the column would become as wide
 
 	bold, red, green, reset = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[0m"
 )
@@ -35,7 +36,11 @@ func (d *Document) Text(w io.Writer, o TextOptions) error {
 	fmt.Fprintf(&b, "%s\n", paint(bold, Clean(d.Title)))
 	var figures [][]string
 	for _, f := range d.figures() {
-		figures = append(figures, []string{"  " + f.Label, Clean(f.Value), Clean(f.Detail)})
+		value, detail := Clean(f.Value), Clean(f.Detail)
+		if detail == "" && utf8.RuneCountInString(value) > valueWidth {
+			value, detail = "", value
+		}
+		figures = append(figures, []string{"  " + f.Label, value, detail})
 	}
 	for _, line := range align(figures, "lll") {
 		fmt.Fprintln(&b, line)
