@@ -19,8 +19,8 @@ type slideTask struct {
 	ep            Epilogue  // its Add and Act
 	countPad      bool      // of kernelTapsSum: what is summed is divided by all taps in the padded image
 
-	rows  int     // of a piece
-	lists [][]int // of taps, twice as long as there are taps, one a worker
+	pieces int
+	lists  [][]int // of taps, twice as long as there are taps, one a worker
 }
 
 const (
@@ -42,7 +42,10 @@ func (t *slideTask) run(c *CPU) {
 	}
 	taps := t.x.kernel * t.y.kernel
 	row := t.ow * t.ch * taps
-	t.rows = min(t.n*t.oh, max((slidePiece+row/2)/row, ceilDiv(t.n*t.oh, slidePieces)))
+	rows := t.n * t.oh
+	if t.pieces = max(1, rows*row/slidePiece); t.pieces > 1 {
+		t.pieces = min(rows, slidePieces, roundUp(t.pieces, vecPieces))
+	}
 	for len(t.lists) < c.Threads() {
 		t.lists = append(t.lists, nil)
 	}
@@ -50,13 +53,13 @@ func (t *slideTask) run(c *CPU) {
 		t.lists[i] = grow(t.lists[i], 2*taps)
 	}
 	t.c = c
-	c.Parallel(ceilDiv(t.n*t.oh, t.rows), t)
+	c.Parallel(t.pieces, t)
 }
 
 // Piece implements [Task].
 func (t *slideTask) Piece(i, worker int) {
-	from := i * t.rows
-	to := min(t.n*t.oh, from+t.rows)
+	rows := t.n * t.oh
+	from, to := i*rows/t.pieces, (i+1)*rows/t.pieces
 	ep := splitEpilogue(t.ep)
 	r := slideRow{slideTask: t, list: t.lists[worker], lo: ep.lo, hi: ep.hi}
 	for row := from; row < to; row++ {

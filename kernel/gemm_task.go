@@ -13,6 +13,7 @@ type gemmTask struct {
 	mBlocks        int
 	nBlock         int // panels of a piece
 	nBlocks        int
+	byRows         bool      // pieces of the same rows follow each other, not those of the same panels
 	b              []float32 // to pack
 	ldb            int
 	trans          bool
@@ -169,20 +170,26 @@ func (t *gemmTask) multiply(p *Packed) {
 }
 
 // pieceWork is the number of products of a piece that is worth handing over.
-const pieceWork = 1 << 18
+const (
+	pieceWork = 1 << 18
+	loadRows  = 8 // to load B takes as long as to multiply so many rows by it
+)
 
 // cut chooses how many rows and panels make a piece, by the shape alone: about a hundred rows, over which the loads of panels are
 // shared, and as many panels as stay in the third-level cache; less where that gives too few pieces to share out evenly.
 func (t *gemmTask) cut() {
 	height := tileRows(t.p.set)
 	panels := t.p.panels()
+	// Where there is more of A and C than of B a thread that does some rows, all panels, has them at hand when it does them in the next task too.
+	t.byRows = t.r.m*(t.p.n+t.p.k) > t.p.n*t.p.k && t.p.n*t.p.k <= nearElements
+	work := max(t.r.m, loadRows) * t.p.n * t.p.k
 	rows := max(112, pieceWork/max(1, t.p.n*t.p.k)) / height * height
 	t.mBlocks = (t.r.m + rows - 1) / rows
 	t.nBlock = min(panels, max(1, 4*nearElements/max(1, t.p.k*t.p.width)))
 	for {
 		t.nBlocks = (panels + t.nBlock - 1) / t.nBlock
 		pieces := t.mBlocks * t.nBlocks
-		if pieces >= 16 || t.r.m*t.p.n*t.p.k/pieces < pieceWork {
+		if pieces >= 16 || work/pieces < pieceWork {
 			return
 		}
 		switch rows := t.r.m / t.mBlocks; {
@@ -196,10 +203,13 @@ func (t *gemmTask) cut() {
 	}
 }
 
-// rowsPiece does block i, those of the same columns one after another.
+// rowsPiece does some rows and some panels.
 func rowsPiece(t *gemmTask, i, worker int) {
 	r := t.r
-	block := i % t.mBlocks
+	block, part := i%t.mBlocks, i/t.mBlocks
+	if t.byRows {
+		block, part = i/t.nBlocks, i%t.nBlocks
+	}
 	lo, hi := block*r.m/t.mBlocks, (block+1)*r.m/t.mBlocks
 	if r.ep.Add != nil {
 		r.ep.Add = r.ep.Add[lo*r.addStride:]
@@ -214,6 +224,6 @@ func rowsPiece(t *gemmTask, i, worker int) {
 		t.scratch[worker] = grow(t.scratch[worker], t.scratchPerTask)
 		r.scratch = t.scratch[worker]
 	}
-	from := i / t.mBlocks * t.nBlock
+	from := part * t.nBlock
 	t.p.rows(&r, from, min(from+t.nBlock, t.p.panels()))
 }

@@ -62,8 +62,13 @@ func GlobalAverage(c *CPU, dst, src []float32, n, ch, hw int) {
 	t := globalTasks.Get().(*globalTask)
 	t.c, t.n, t.ch, t.hw = c, n, ch, hw
 	t.chunks = max(1, ceilDiv(hw, globalChunk))
+	if hw*ch >= globalSplit {
+		t.chunks = max(t.chunks, min(hw, globalPieces))
+	}
+	t.chunk = max(1, ceilDiv(hw, t.chunks))
+	t.chunks = max(1, ceilDiv(hw, t.chunk))
 	t.at = t.at[:0]
-	for i := range max(t.chunks, min(hw, globalChunk)) {
+	for i := range max(t.chunks, t.chunk) {
 		t.at = append(t.at, i*ch)
 	}
 	t.src, t.dst, t.scale = src[:n*hw*ch], dst[:n*ch], 1
@@ -89,25 +94,30 @@ func GlobalAverage(c *CPU, dst, src []float32, n, ch, hw int) {
 	globalTasks.Put(t)
 }
 
-const globalChunk = 1024 // pixels
+const (
+	globalChunk  = 1024    // pixels that are summed one after the other
+	globalSplit  = 1 << 14 // elements of an image from which on several threads sum it, each what it probably has at hand
+	globalPieces = 4       // of it then
+)
 
 var globalTasks = sync.Pool{New: func() any { return new(globalTask) }}
 
 // globalTask sums chunks of pixels: piece i is chunk i%chunks of image i/chunks.
 type globalTask struct {
-	c                 *CPU
-	dst, src          []float32
-	n, ch, hw, chunks int
-	scale             float32
-	at                []int // where pixels are
-	sums              []float32
+	c             *CPU
+	dst, src      []float32
+	n, ch, hw     int
+	chunk, chunks int // pixels of a chunk; of an image
+	scale         float32
+	at            []int // where pixels are
+	sums          []float32
 }
 
 // Piece implements [Task].
 func (t *globalTask) Piece(i, _ int) {
-	image, first := i/t.chunks, i%t.chunks*globalChunk
+	image, first := i/t.chunks, i%t.chunks*t.chunk
 	taps(t.c.ISA(), kernelTapsSum, &tapArgs{
-		dst: t.dst[i*t.ch:], src: t.src[(image*t.hw+first)*t.ch:], at: t.at[:min(globalChunk, t.hw-first)], pixels: 1, ch: t.ch,
+		dst: t.dst[i*t.ch:], src: t.src[(image*t.hw+first)*t.ch:], at: t.at[:min(t.chunk, t.hw-first)], pixels: 1, ch: t.ch,
 		scale: t.scale,
 	})
 }

@@ -9,7 +9,10 @@ import (
 
 // pieceSize is the number of elements in a piece of element-wise work: enough to outweigh the hand-over to a thread, little
 // enough to stay in the second-level cache. Less than that runs on the calling thread.
-const pieceSize = 1 << 14
+const (
+	pieceSize = 1 << 14
+	vecPieces = 4 // there are a multiple of so many
+)
 
 // vecTask is one call of an element-wise, reducing or moving kernel: its arguments, and the function that does a range of
 // its items. The function is a plain one, so that nothing is allocated; arguments have the meaning that it gives them.
@@ -56,7 +59,13 @@ func (t *vecTask) run(c *CPU, items, grain int) {
 		t.do(t, 0, items, 0)
 		return
 	}
-	c.Parallel((items+grain-1)/grain, t)
+	// A number of pieces that a few threads can share out evenly.
+	pieces := ceilDiv(items, grain)
+	if pieces > 2 {
+		pieces = min(items, roundUp(pieces, vecPieces))
+	}
+	t.grain = ceilDiv(items, pieces)
+	c.Parallel(ceilDiv(items, t.grain), t)
 }
 
 // release forgets the operands and keeps the memory for the next call.
