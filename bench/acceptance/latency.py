@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Inference beside ONNX Runtime: alternating runs of `effml bench` and peers/infer.py, each in a process of its own, on the same threads. One JSON
-line a model, thread count and batch: medians in ms and effml's as a multiple of the peer's (below 1 is faster), then the geometric means.
+line a model, thread count and batch: medians in ms, their range over the pairs, and effml's as a multiple of the peer's (below 1 is faster); then
+the geometric mean, with median and range of every model, of the runs and of start-up (load and first run).
 
     python latency.py [--threads 1,2] [--batch 1,32] [--pairs 5] [--runs 50] [--only resnet50,vgg16]
 
@@ -19,18 +20,21 @@ def model(name, batch):
     return exports('torch' if batch == 1 else f'batch{batch}', [name], *([] if batch == 1 else ['--batch', batch]))[0]
 
 
+def spread(values):
+    """Median, least and largest."""
+    return [round(v, 4) for v in (statistics.median(values), min(values), max(values))]
+
+
 def compare(name, batch, threads, a):
     path, ours, theirs = model(name, batch), [], []
     for _ in range(a.pairs):
         theirs.append(json.loads(peer('infer.py', '--threads', threads, '--batch', batch, '--runs', a.runs, path).out))
         ours.append(json.loads(effml('bench', path, '--threads', threads, '--batch', batch, '--runs', a.runs, '--json', '-').out))
-    ratios = [o['ms']['median'] / t['ms'] for o, t in zip(ours, theirs)]
-    pick = lambda runs, key: round(statistics.median(key(r) for r in runs), 4)
-    line = dict(model=name, batch=batch, threads=threads, times_the_peer=round(statistics.median(ratios), 3), range=[round(min(ratios), 3), round(max(ratios), 3)],
-                effml=dict(ms=pick(ours, lambda r: r['ms']['median']), load_first_ms=pick(ours, lambda r: r['load_first_ms']),
-                           peak_rss_mb=pick(ours, lambda r: r['peak_rss_bytes'] / 2**20)),
-                peer=dict(ms=pick(theirs, lambda r: r['ms']), load_first_ms=pick(theirs, lambda r: r['load_first_ms']),
-                          peak_rss_mb=pick(theirs, lambda r: r['peak_rss_mb'])))
+    ours = [dict(ms=o['ms']['median'], load_first_ms=o['load_first_ms'], peak_rss_mb=o['peak_rss_bytes'] / 2**20) for o in ours]
+    ratio, low, high = spread([o['ms'] / t['ms'] for o, t in zip(ours, theirs)])
+    side = lambda runs: {k: spread([r[k] for r in runs])[0] for k in ours[0]} | dict(ms_range=spread([r['ms'] for r in runs])[1:])
+    line = dict(model=name, batch=batch, threads=threads, times_the_peer=ratio, range=[low, high],
+                start_times_the_peer=spread([o['load_first_ms'] / t['load_first_ms'] for o, t in zip(ours, theirs)])[0], effml=side(ours), peer=side(theirs))
     show(**line)
     return line
 
@@ -47,8 +51,9 @@ def main():
         names = [n for n in NETS + (list(SHARED) if batch == 1 else []) if not a.only or n in a.only.split(',')]
         for threads in map(int, a.threads.split(',')):
             lines = [compare(n, batch, threads, a) for n in names]
-            show(batch=batch, threads=threads, models=len(lines), geometric_mean=round(statistics.geometric_mean(l['times_the_peer'] for l in lines), 3),
-                 worst=max(lines, key=lambda l: l['times_the_peer'])['model'])
+            mean = lambda key: round(statistics.geometric_mean(l[key] for l in lines), 3)
+            show(batch=batch, threads=threads, models=len(lines), geometric_mean=mean('times_the_peer'), start_geometric_mean=mean('start_times_the_peer'),
+                 worst=max(lines, key=lambda l: l['times_the_peer'])['model'], median_and_range={l['model']: [l['times_the_peer'], *l['range']] for l in lines})
 
 
 main()
