@@ -12,9 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/npy"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
 	"github.com/effml/effml/tensor"
 )
 
@@ -170,6 +172,20 @@ func TestEvalErrors(t *testing.T) {
 	}
 }
 
+// writeArray writes a tensor as an .npy file.
+func writeArray(t *testing.T, v *tensor.Tensor) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "x.npy")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(npy.Write(f, v), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestRun(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	x := make([]float32, 784)
@@ -177,11 +193,7 @@ func TestRun(t *testing.T) {
 		x[i] = r.Float32()
 	}
 	dir := t.TempDir()
-	in, out := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npz")
-	f, err := os.Create(in)
-	if err != nil {
-		t.Fatal(err)
-	}
+	out := filepath.Join(dir, "y.npz")
 	s, err := openSession(lenet, 1, false)
 	if err != nil {
 		t.Fatal(err)
@@ -191,9 +203,7 @@ func TestRun(t *testing.T) {
 		shape = append(shape, max(d.N, 1))
 	}
 	s.Close()
-	if err := errors.Join(npy.Write(f, tensor.From(x, shape...)), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	in := writeArray(t, tensor.From(x, shape...))
 	res, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -215,13 +225,7 @@ func TestRun(t *testing.T) {
 	for i, v := range x {
 		wide[i] = float64(v)
 	}
-	inDouble := filepath.Join(dir, "x64.npy")
-	if f, err = os.Create(inDouble); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(npy.Write(f, tensor.From(wide, shape...)), f.Close()); err != nil {
-		t.Fatal(err)
-	}
+	inDouble := writeArray(t, tensor.From(wide, shape...))
 	again, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": inDouble}}, nil)
 	if err != nil || !slices.Equal(again.Outputs[0].First, res.Outputs[0].First) || len(again.Notes) != 1 || len(res.Notes) != 0 {
 		t.Errorf("float64 inputs give %+v, %v", again, err)
@@ -239,6 +243,55 @@ func TestRun(t *testing.T) {
 	} {
 		if _, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: c.inputs}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %s", c.inputs, err, c.want)
+		}
+	}
+}
+
+// TestRunSamples gives an input that declares one sample several.
+func TestRunSamples(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	x := make([]float32, 6*784)
+	for i := range x {
+		x[i] = r.Float32()
+	}
+	s, err := openSession(lenet, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rest := []int{}
+	for _, d := range s.Inputs()[0].Shape[1:] {
+		rest = append(rest, d.N)
+	}
+	out := filepath.Join(t.TempDir(), "y.npz")
+	// three samples, each a batch of two
+	in := writeArray(t, tensor.From(x, append([]int{3, 2}, rest...)...))
+	res, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrays, err := readArrays(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := arrays[res.Outputs[0].Name]
+	if res.Samples != 3 || !slices.Equal(y.Shape, []int{3, 2, 10}) {
+		t.Fatalf("%d samples, output %s", res.Samples, y)
+	}
+	for i, want := range answers(t, x) {
+		if got := float64(tensor.Of[float32](y)[i]); math.Abs(got-want) > 1e-4 {
+			t.Errorf("output %d is %g, want %g", i, got, want)
+		}
+	}
+	in = writeArray(t, tensor.From([]float32{}, append([]int{0, 2}, rest...)...))
+	if _, err := Run(t.Context(), RunConfig{Path: lenet, Inputs: map[string]string{"": in}}, nil); err == nil || !strings.Contains(err.Error(), "holds no sample") {
+		t.Errorf("no sample at all: %v", err)
+	}
+	wanted := []infer.Value{{Name: "a", Shape: ops.Shape{}}, {Name: "b", Shape: ops.Shape{ops.Known(2)}}}
+	for _, b := range []*tensor.Tensor{tensor.From(make([]int64, 2), 2), tensor.From(make([]int64, 8), 4, 2)} {
+		_, err := countSamples(map[string]*tensor.Tensor{"a": tensor.From(make([]int64, 3), 3), "b": b}, wanted)
+		if err == nil || !strings.Contains(err.Error(), `"a"`) || !strings.Contains(err.Error(), `"b"`) {
+			t.Errorf("3 samples of a and %s: %v", b, err)
 		}
 	}
 }

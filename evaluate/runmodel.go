@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/atomicfile"
@@ -27,7 +26,7 @@ const RunSchema = "effml.run/v1"
 // RunConfig says what [Run] computes.
 type RunConfig struct {
 	Path    string            `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
-	Inputs  map[string]string `yaml:"input,omitempty" json:"input,omitempty" doc:"a .npy file for each input by name; the name is empty where there is only one input, or where a .npz file holds all of them"`
+	Inputs  map[string]string `yaml:"input,omitempty" json:"input,omitempty" doc:"a .npy file for each input by name; the name is empty where there is only one input, or where a .npz file holds all of them; an array with one dimension more than the input holds samples, which run one after another"`
 	Output  string            `yaml:"output,omitempty" json:"output,omitempty" doc:"write the outputs into this .npz file"`
 	Force   bool              `yaml:"force,omitempty" json:"force,omitempty" doc:"overwrite an existing output"`
 	Threads int               `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
@@ -37,7 +36,8 @@ type RunConfig struct {
 // RunResult is what a model answered.
 type RunResult struct {
 	job.Common
-	MS      float64   `json:"ms" doc:"milliseconds of the run"`
+	MS      float64   `json:"ms" doc:"milliseconds of the run; with samples their mean"`
+	Samples int       `json:"samples,omitempty" doc:"runs, where the inputs hold samples: the first dimension of every output"`
 	Outputs []Summary `json:"outputs"`
 	Notes   []string  `json:"notes" doc:"what was changed to fit the model"`
 }
@@ -106,12 +106,14 @@ func run(ctx context.Context, c RunConfig, r *RunResult) error {
 	if r.Notes, err = adapt(inputs, s.Inputs(), r.Notes); err != nil {
 		return err
 	}
-	start := time.Now()
-	outputs, err := s.Run(ctx, inputs)
+	if r.Samples, err = countSamples(inputs, s.Inputs()); err != nil {
+		return err
+	}
+	outputs, took, err := runSamples(ctx, s, inputs, r.Samples)
 	if err != nil {
 		return err
 	}
-	r.MS = ms(time.Since(start))
+	r.MS = ms(took)
 	for _, v := range s.Outputs() {
 		r.Outputs = append(r.Outputs, describe(v.Name, outputs[v.Name]))
 	}

@@ -109,6 +109,26 @@ def exports(kind, nets=NETS, *options):
     return [os.path.join(folder, n + '.onnx') for n in nets]
 
 
+def random_inputs(model, n, scale=1):
+    """n inputs of a model's single float input: [n, …its shape, open dimensions 1], normal with the deviation scale, the same at every call."""
+    import numpy as np
+    import onnx
+    graph = onnx.load(model, load_external_data=False).graph
+    weights = {t.name for t in graph.initializer}
+    (value,) = [v for v in graph.input if v.name not in weights]
+    shape = [max(d.dim_value, 1) for d in value.type.tensor_type.shape.dim]
+    return value.name, (scale * np.random.default_rng(0).standard_normal((n, *shape))).astype(np.float32)
+
+
+def answers(model, x, at, threads=2, **env):
+    """effml's first output for each of the inputs x, computed one by one by `effml run`."""
+    import numpy as np
+    np.save(at('x.npy'), x)
+    effml('run', model, '--input', at('x.npy'), '-o', at('y.npz'), '--force', '--quiet', '--threads', threads, env=env)
+    with np.load(at('y.npz')) as out:
+        return out[out.files[0]]
+
+
 def vgg16():
     """VGG-16 with Laplace weights, 553 MB, in the page cache."""
     path = exports('laplace', ['vgg16'])[0]

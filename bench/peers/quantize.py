@@ -10,7 +10,7 @@ import argparse, json, os
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 rng = np.random.default_rng(1)
@@ -83,6 +83,10 @@ def main():
         source = os.path.join(a.out, "small_float.onnx")
         onnx.save(build(), source)
     path = os.path.join(a.out, f"{name}_{a.format}.onnx")
+    if onnx.load(source).opset_import[0].version < 13:  # where scales cannot vary along an axis
+        newer = os.path.join(a.out, f"{name}_newer.onnx")
+        onnx.save(version_converter.convert_version(onnx.load(source), 17), newer)
+        source = newer
     quantize_static(
         source, path, Samples(onnx.load(source)), per_channel=a.per_channel,
         quant_format={"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}[a.format],

@@ -21,7 +21,8 @@ func (a *app) newRun() *cobra.Command {
 		GroupID: groupRun,
 		Example: `effml run model.onnx --input x.npy                          # a model with one input
 effml run model.effml --input data=x.npy --input len=n.npy  # several
-effml run model.onnx --input all.npz -o out.npz             # by the names in the file`,
+effml run model.onnx --input all.npz -o out.npz             # by the names in the file
+effml run model.onnx --input hundred.npy -o out.npz         # 100x1x3x224x224 for an input 1x3x224x224: 100 runs`,
 		Args:              exactly("MODEL"),
 		ValidArgsFunction: filesOf("onnx", "effml"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,7 +61,11 @@ effml run model.onnx --input all.npz -o out.npz             # by the names in th
 
 func showRun(r *evaluate.RunResult) *report.Document {
 	d := &report.Document{Title: title(r.Input, r.Output), Notes: r.Notes}
-	d.Figures = []report.Figure{{Label: "run", Value: milliseconds(r.MS), Detail: "once, without warming up"}}
+	detail := "once, without warming up"
+	if r.Samples > 0 {
+		detail = "mean of " + plural(r.Samples, "sample", "samples")
+	}
+	d.Figures = []report.Figure{{Label: "run", Value: milliseconds(r.MS), Detail: detail}}
 	t := report.Table{Title: "Outputs", Head: []string{"OUTPUT", "TYPE", "SHAPE", "MIN", "MAX", "MEAN", "NAN", "FIRST"}, Align: "lllrrrrl"}
 	for _, o := range r.Outputs {
 		first := make([]string, len(o.First))
