@@ -65,15 +65,16 @@ r1:
 	MOVQ   56(AX), DI
 	MOVQ   64(AX), DI
 	MOVQ   120(AX), R8
+	MOVQ   136(AX), R9
 
 r1segment:
-	MOVQ (BX), R10
+	MOVQ (BX), R11
 	MOVQ (AX), DI
-	LEAQ (DI)(R10*4), DI
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (DI)(R11*4), DI
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r1few
 
 r1four:
@@ -93,15 +94,28 @@ r1four:
 	ADDQ         DX, CX
 	VBROADCASTSS 12(DI), Y2
 	VFMADD231PS  Y1, Y2, Y0
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	ADDQ         128(AX), R8
-	ADDQ         $0x10, DI
-	DECQ         R10
-	JNZ          r1four
+	MOVQ         128(AX), R12
+	TESTQ        R9, R9
+	JZ           r1ask
+	PREFETCHT0   (R8)(R12*8)
+	PREFETCHT0   31(R8)(R12*8)
+	VMOVUPS      (R8), Y1
+	VMOVUPS      Y1, (R9)
+	ADDQ         $0x00000020, R9
+	JMP          r1brought
+
+r1ask:
+	PREFETCHT1 (R8)
+	PREFETCHT1 64(R8)
+
+r1brought:
+	ADDQ R12, R8
+	ADDQ $0x10, DI
+	DECQ R11
+	JNZ  r1four
 
 r1few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r1next
 
 r1one:
@@ -110,7 +124,7 @@ r1one:
 	VBROADCASTSS (DI), Y2
 	VFMADD231PS  Y1, Y2, Y0
 	ADDQ         $0x04, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1one
 
 r1next:
@@ -226,15 +240,16 @@ r2:
 	MOVQ   64(AX), R9
 	ADDQ   R9, R8
 	MOVQ   120(AX), R9
+	MOVQ   136(AX), R10
 
 r2segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r2few
 
 r2four:
@@ -262,15 +277,28 @@ r2four:
 	VFMADD231PS  Y2, Y3, Y0
 	VBROADCASTSS 12(R8)(CX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r2four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r2ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   31(R9)(R13*8)
+	VMOVUPS      (R9), Y2
+	VMOVUPS      Y2, (R10)
+	ADDQ         $0x00000020, R10
+	JMP          r2brought
+
+r2ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r2brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r2four
 
 r2few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r2next
 
 r2one:
@@ -281,7 +309,7 @@ r2one:
 	VBROADCASTSS (R8)(CX*1), Y3
 	VFMADD231PS  Y2, Y3, Y1
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2one
 
 r2next:
@@ -423,15 +451,16 @@ r3:
 	ADDQ   R9, R8
 	ADDQ   R9, R8
 	MOVQ   120(AX), R9
+	MOVQ   136(AX), R10
 
 r3segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r3few
 
 r3four:
@@ -467,15 +496,28 @@ r3four:
 	VFMADD231PS  Y3, Y4, Y1
 	VBROADCASTSS 12(R8)(CX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r3four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r3ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   31(R9)(R13*8)
+	VMOVUPS      (R9), Y3
+	VMOVUPS      Y3, (R10)
+	ADDQ         $0x00000020, R10
+	JMP          r3brought
+
+r3ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r3brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r3four
 
 r3few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r3next
 
 r3one:
@@ -488,7 +530,7 @@ r3one:
 	VBROADCASTSS (R8)(CX*2), Y4
 	VFMADD231PS  Y3, Y4, Y2
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3one
 
 r3next:
@@ -656,15 +698,16 @@ r4:
 	ADDQ   R10, R9
 	ADDQ   R10, R9
 	MOVQ   120(AX), R10
+	MOVQ   136(AX), R11
 
 r4segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r4few
 
 r4four:
@@ -708,15 +751,28 @@ r4four:
 	VFMADD231PS  Y4, Y5, Y2
 	VBROADCASTSS 12(R9)(DX*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r4four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r4ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   31(R10)(R14*8)
+	VMOVUPS      (R10), Y4
+	VMOVUPS      Y4, (R11)
+	ADDQ         $0x00000020, R11
+	JMP          r4brought
+
+r4ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r4brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r4four
 
 r4few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r4next
 
 r4one:
@@ -731,7 +787,7 @@ r4one:
 	VBROADCASTSS (R9)(DX*1), Y5
 	VFMADD231PS  Y4, Y5, Y3
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4one
 
 r4next:
@@ -925,15 +981,16 @@ r5:
 	ADDQ   R10, R9
 	ADDQ   R10, R9
 	MOVQ   120(AX), R10
+	MOVQ   136(AX), R11
 
 r5segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r5few
 
 r5four:
@@ -985,15 +1042,28 @@ r5four:
 	VFMADD231PS  Y5, Y6, Y3
 	VBROADCASTSS 12(R9)(CX*4), Y6
 	VFMADD231PS  Y5, Y6, Y4
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r5four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r5ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   31(R10)(R14*8)
+	VMOVUPS      (R10), Y5
+	VMOVUPS      Y5, (R11)
+	ADDQ         $0x00000020, R11
+	JMP          r5brought
+
+r5ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r5brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r5four
 
 r5few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r5next
 
 r5one:
@@ -1010,7 +1080,7 @@ r5one:
 	VBROADCASTSS (R9)(CX*4), Y6
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5one
 
 r5next:
@@ -1230,17 +1300,18 @@ r6:
 	ADDQ   R10, R9
 	ADDQ   R10, R9
 	MOVQ   120(AX), R11
+	MOVQ   136(AX), R12
 
 r6segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r6few
 
 r6four:
@@ -1300,16 +1371,29 @@ r6four:
 	VFMADD231PS  Y6, Y7, Y4
 	VBROADCASTSS 12(R10), Y7
 	VFMADD231PS  Y6, Y7, Y5
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r6four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r6ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   31(R11)(R15*8)
+	VMOVUPS      (R11), Y6
+	VMOVUPS      Y6, (R12)
+	ADDQ         $0x00000020, R12
+	JMP          r6brought
+
+r6ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r6brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r6four
 
 r6few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r6next
 
 r6one:
@@ -1329,7 +1413,7 @@ r6one:
 	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6one
 
 r6next:
@@ -1554,7 +1638,7 @@ r6unclippedpart:
 
 // func tile16AVX512(t *byte, rows int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·tile16AVX512(SB), NOSPLIT, $0-16
+TEXT ·tile16AVX512(SB), NOSPLIT, $8-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
 	CMPQ CX, $0x07
@@ -1636,15 +1720,16 @@ r1:
 	MOVQ       64(AX), R8
 	PREFETCHT0 (DI)
 	MOVQ       120(AX), R8
+	MOVQ       136(AX), R9
 
 r1segment:
-	MOVQ (BX), R10
+	MOVQ (BX), R11
 	MOVQ (AX), DI
-	LEAQ (DI)(R10*4), DI
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (DI)(R11*4), DI
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r1few
 
 r1four:
@@ -1664,15 +1749,28 @@ r1four:
 	ADDQ         DX, CX
 	VBROADCASTSS 12(DI), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	ADDQ         128(AX), R8
-	ADDQ         $0x10, DI
-	DECQ         R10
-	JNZ          r1four
+	MOVQ         128(AX), R12
+	TESTQ        R9, R9
+	JZ           r1ask
+	PREFETCHT0   (R8)(R12*8)
+	PREFETCHT0   63(R8)(R12*8)
+	VMOVUPS      (R8), Z1
+	VMOVUPS      Z1, (R9)
+	ADDQ         $0x00000040, R9
+	JMP          r1brought
+
+r1ask:
+	PREFETCHT1 (R8)
+	PREFETCHT1 64(R8)
+
+r1brought:
+	ADDQ R12, R8
+	ADDQ $0x10, DI
+	DECQ R11
+	JNZ  r1four
 
 r1few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r1next
 
 r1one:
@@ -1681,7 +1779,7 @@ r1one:
 	VBROADCASTSS (DI), Z2
 	VFMADD231PS  Z1, Z2, Z0
 	ADDQ         $0x04, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1one
 
 r1next:
@@ -1801,15 +1899,16 @@ r2:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r2segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r2few
 
 r2four:
@@ -1837,15 +1936,28 @@ r2four:
 	VFMADD231PS  Z2, Z3, Z0
 	VBROADCASTSS 12(R8)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r2four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r2ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   63(R9)(R13*8)
+	VMOVUPS      (R9), Z2
+	VMOVUPS      Z2, (R10)
+	ADDQ         $0x00000040, R10
+	JMP          r2brought
+
+r2ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r2brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r2four
 
 r2few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r2next
 
 r2one:
@@ -1856,7 +1968,7 @@ r2one:
 	VBROADCASTSS (R8)(CX*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2one
 
 r2next:
@@ -2003,15 +2115,16 @@ r3:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r3segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r3few
 
 r3four:
@@ -2047,15 +2160,28 @@ r3four:
 	VFMADD231PS  Z3, Z4, Z1
 	VBROADCASTSS 12(R8)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r3four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r3ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   63(R9)(R13*8)
+	VMOVUPS      (R9), Z3
+	VMOVUPS      Z3, (R10)
+	ADDQ         $0x00000040, R10
+	JMP          r3brought
+
+r3ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r3brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r3four
 
 r3few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r3next
 
 r3one:
@@ -2068,7 +2194,7 @@ r3one:
 	VBROADCASTSS (R8)(CX*2), Z4
 	VFMADD231PS  Z3, Z4, Z2
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3one
 
 r3next:
@@ -2242,15 +2368,16 @@ r4:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r4segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r4few
 
 r4four:
@@ -2294,15 +2421,28 @@ r4four:
 	VFMADD231PS  Z4, Z5, Z2
 	VBROADCASTSS 12(R9)(DX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r4four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r4ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   63(R10)(R14*8)
+	VMOVUPS      (R10), Z4
+	VMOVUPS      Z4, (R11)
+	ADDQ         $0x00000040, R11
+	JMP          r4brought
+
+r4ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r4brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r4four
 
 r4few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r4next
 
 r4one:
@@ -2317,7 +2457,7 @@ r4one:
 	VBROADCASTSS (R9)(DX*1), Z5
 	VFMADD231PS  Z4, Z5, Z3
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4one
 
 r4next:
@@ -2518,15 +2658,16 @@ r5:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r5segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r5few
 
 r5four:
@@ -2578,15 +2719,28 @@ r5four:
 	VFMADD231PS  Z5, Z6, Z3
 	VBROADCASTSS 12(R9)(CX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r5four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r5ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   63(R10)(R14*8)
+	VMOVUPS      (R10), Z5
+	VMOVUPS      Z5, (R11)
+	ADDQ         $0x00000040, R11
+	JMP          r5brought
+
+r5ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r5brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r5four
 
 r5few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r5next
 
 r5one:
@@ -2603,7 +2757,7 @@ r5one:
 	VBROADCASTSS (R9)(CX*4), Z6
 	VFMADD231PS  Z5, Z6, Z4
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5one
 
 r5next:
@@ -2831,17 +2985,18 @@ r6:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r6segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r6few
 
 r6four:
@@ -2901,16 +3056,29 @@ r6four:
 	VFMADD231PS  Z6, Z7, Z4
 	VBROADCASTSS 12(R10), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r6four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r6ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Z6
+	VMOVUPS      Z6, (R12)
+	ADDQ         $0x00000040, R12
+	JMP          r6brought
+
+r6ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r6brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r6four
 
 r6few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r6next
 
 r6one:
@@ -2930,7 +3098,7 @@ r6one:
 	VFMADD231PS  Z6, Z7, Z5
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6one
 
 r6next:
@@ -3185,17 +3353,18 @@ r7:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r7segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r7few
 
 r7four:
@@ -3263,16 +3432,29 @@ r7four:
 	VFMADD231PS  Z7, Z8, Z5
 	VBROADCASTSS 12(R10)(CX*1), Z8
 	VFMADD231PS  Z7, Z8, Z6
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r7four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r7ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Z7
+	VMOVUPS      Z7, (R12)
+	ADDQ         $0x00000040, R12
+	JMP          r7brought
+
+r7ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r7brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r7four
 
 r7few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r7next
 
 r7one:
@@ -3294,7 +3476,7 @@ r7one:
 	VFMADD231PS  Z7, Z8, Z6
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r7one
 
 r7next:
@@ -3576,17 +3758,18 @@ r8:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r8segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r8few
 
 r8four:
@@ -3662,16 +3845,29 @@ r8four:
 	VFMADD231PS  Z8, Z9, Z6
 	VBROADCASTSS 12(R10)(CX*2), Z9
 	VFMADD231PS  Z8, Z9, Z7
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r8four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r8ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Z8
+	VMOVUPS      Z8, (R12)
+	ADDQ         $0x00000040, R12
+	JMP          r8brought
+
+r8ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r8brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r8four
 
 r8few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r8next
 
 r8one:
@@ -3695,7 +3891,7 @@ r8one:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r8one
 
 r8next:
@@ -4004,17 +4200,18 @@ r9:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r9segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r9few
 
 r9four:
@@ -4098,16 +4295,29 @@ r9four:
 	VFMADD231PS  Z9, Z10, Z7
 	VBROADCASTSS 12(R10)(DX*1), Z10
 	VFMADD231PS  Z9, Z10, Z8
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r9four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r9ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Z9
+	VMOVUPS      Z9, (R12)
+	ADDQ         $0x00000040, R12
+	JMP          r9brought
+
+r9ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r9brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r9four
 
 r9few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r9next
 
 r9one:
@@ -4133,7 +4343,7 @@ r9one:
 	VFMADD231PS  Z9, Z10, Z8
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r9one
 
 r9next:
@@ -4469,17 +4679,18 @@ r10:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r10segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r10few
 
 r10four:
@@ -4571,16 +4782,29 @@ r10four:
 	VFMADD231PS  Z10, Z11, Z8
 	VBROADCASTSS 12(R10)(CX*4), Z11
 	VFMADD231PS  Z10, Z11, Z9
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r10four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r10ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Z10
+	VMOVUPS      Z10, (R12)
+	ADDQ         $0x00000040, R12
+	JMP          r10brought
+
+r10ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r10brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r10four
 
 r10few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r10next
 
 r10one:
@@ -4608,7 +4832,7 @@ r10one:
 	VFMADD231PS  Z10, Z11, Z9
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r10one
 
 r10next:
@@ -4971,19 +5195,20 @@ r11:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r11segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r11few
 
 r11four:
@@ -5083,17 +5308,30 @@ r11four:
 	VFMADD231PS  Z11, Z12, Z9
 	VBROADCASTSS 12(R11), Z12
 	VFMADD231PS  Z11, Z12, Z10
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r11four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r11ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   63(R12)(BP*8)
+	VMOVUPS      (R12), Z11
+	VMOVUPS      Z11, (R13)
+	ADDQ         $0x00000040, R13
+	JMP          r11brought
+
+r11ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r11brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r11four
 
 r11few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r11next
 
 r11one:
@@ -5124,7 +5362,7 @@ r11one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r11one
 
 r11next:
@@ -5514,19 +5752,20 @@ r12:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r12segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r12few
 
 r12four:
@@ -5634,17 +5873,30 @@ r12four:
 	VFMADD231PS  Z12, Z13, Z10
 	VBROADCASTSS 12(R11)(CX*1), Z13
 	VFMADD231PS  Z12, Z13, Z11
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r12four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r12ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   63(R12)(BP*8)
+	VMOVUPS      (R12), Z12
+	VMOVUPS      Z12, (R13)
+	ADDQ         $0x00000040, R13
+	JMP          r12brought
+
+r12ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r12brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r12four
 
 r12few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r12next
 
 r12one:
@@ -5677,7 +5929,7 @@ r12one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r12one
 
 r12next:
@@ -6094,19 +6346,20 @@ r13:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r13segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r13few
 
 r13four:
@@ -6222,17 +6475,30 @@ r13four:
 	VFMADD231PS  Z13, Z14, Z11
 	VBROADCASTSS 12(R11)(CX*2), Z14
 	VFMADD231PS  Z13, Z14, Z12
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r13four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r13ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   63(R12)(BP*8)
+	VMOVUPS      (R12), Z13
+	VMOVUPS      Z13, (R13)
+	ADDQ         $0x00000040, R13
+	JMP          r13brought
+
+r13ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r13brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r13four
 
 r13few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r13next
 
 r13one:
@@ -6267,7 +6533,7 @@ r13one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r13one
 
 r13next:
@@ -6711,19 +6977,20 @@ r14:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r14segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r14few
 
 r14four:
@@ -6847,17 +7114,30 @@ r14four:
 	VFMADD231PS  Z14, Z15, Z12
 	VBROADCASTSS 12(R11)(DX*1), Z15
 	VFMADD231PS  Z14, Z15, Z13
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r14four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r14ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   63(R12)(BP*8)
+	VMOVUPS      (R12), Z14
+	VMOVUPS      Z14, (R13)
+	ADDQ         $0x00000040, R13
+	JMP          r14brought
+
+r14ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r14brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r14four
 
 r14few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r14next
 
 r14one:
@@ -6894,7 +7174,7 @@ r14one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r14one
 
 r14next:
@@ -7356,15 +7636,16 @@ r1:
 	MOVQ       64(AX), R8
 	PREFETCHT0 (DI)
 	MOVQ       120(AX), R8
+	MOVQ       136(AX), R9
 
 r1segment:
-	MOVQ (BX), R10
+	MOVQ (BX), R11
 	MOVQ (AX), DI
-	LEAQ (DI)(R10*4), DI
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (DI)(R11*4), DI
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r1few
 
 r1four:
@@ -7392,15 +7673,30 @@ r1four:
 	VBROADCASTSS 12(DI), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	ADDQ         128(AX), R8
-	ADDQ         $0x10, DI
-	DECQ         R10
-	JNZ          r1four
+	MOVQ         128(AX), R12
+	TESTQ        R9, R9
+	JZ           r1ask
+	PREFETCHT0   (R8)(R12*8)
+	PREFETCHT0   63(R8)(R12*8)
+	VMOVUPS      (R8), Y2
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      32(R8), Y2
+	VMOVUPS      Y2, 32(R9)
+	ADDQ         $0x00000040, R9
+	JMP          r1brought
+
+r1ask:
+	PREFETCHT1 (R8)
+	PREFETCHT1 64(R8)
+
+r1brought:
+	ADDQ R12, R8
+	ADDQ $0x10, DI
+	DECQ R11
+	JNZ  r1four
 
 r1few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r1next
 
 r1one:
@@ -7411,7 +7707,7 @@ r1one:
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x04, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1one
 
 r1next:
@@ -7552,15 +7848,16 @@ r2:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r2segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r2few
 
 r2four:
@@ -7600,15 +7897,30 @@ r2four:
 	VBROADCASTSS 12(R8)(CX*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r2four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r2ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   63(R9)(R13*8)
+	VMOVUPS      (R9), Y4
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      32(R9), Y4
+	VMOVUPS      Y4, 32(R10)
+	ADDQ         $0x00000040, R10
+	JMP          r2brought
+
+r2ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r2brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r2four
 
 r2few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r2next
 
 r2one:
@@ -7622,7 +7934,7 @@ r2one:
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2one
 
 r2next:
@@ -7809,15 +8121,16 @@ r3:
 	ADDQ       R9, R8
 	PREFETCHT0 (R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r3segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r3few
 
 r3four:
@@ -7869,15 +8182,30 @@ r3four:
 	VBROADCASTSS 12(R8)(CX*2), Y8
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r3four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r3ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   63(R9)(R13*8)
+	VMOVUPS      (R9), Y6
+	VMOVUPS      Y6, (R10)
+	VMOVUPS      32(R9), Y6
+	VMOVUPS      Y6, 32(R10)
+	ADDQ         $0x00000040, R10
+	JMP          r3brought
+
+r3ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r3brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r3four
 
 r3few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r3next
 
 r3one:
@@ -7894,7 +8222,7 @@ r3one:
 	VFMADD231PS  Y6, Y8, Y4
 	VFMADD231PS  Y7, Y8, Y5
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3one
 
 r3next:
@@ -8127,15 +8455,16 @@ r4:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r4segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r4few
 
 r4four:
@@ -8199,15 +8528,30 @@ r4four:
 	VBROADCASTSS 12(R9)(DX*1), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r4four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r4ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   63(R10)(R14*8)
+	VMOVUPS      (R10), Y8
+	VMOVUPS      Y8, (R11)
+	VMOVUPS      32(R10), Y8
+	VMOVUPS      Y8, 32(R11)
+	ADDQ         $0x00000040, R11
+	JMP          r4brought
+
+r4ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r4brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r4four
 
 r4few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r4next
 
 r4one:
@@ -8227,7 +8571,7 @@ r4one:
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4one
 
 r4next:
@@ -8506,15 +8850,16 @@ r5:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r5segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r5few
 
 r5four:
@@ -8590,15 +8935,30 @@ r5four:
 	VBROADCASTSS 12(R9)(CX*4), Y12
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r5four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r5ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   63(R10)(R14*8)
+	VMOVUPS      (R10), Y10
+	VMOVUPS      Y10, (R11)
+	VMOVUPS      32(R10), Y10
+	VMOVUPS      Y10, 32(R11)
+	ADDQ         $0x00000040, R11
+	JMP          r5brought
+
+r5ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r5brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r5four
 
 r5few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r5next
 
 r5one:
@@ -8621,7 +8981,7 @@ r5one:
 	VFMADD231PS  Y10, Y12, Y8
 	VFMADD231PS  Y11, Y12, Y9
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5one
 
 r5next:
@@ -8946,17 +9306,18 @@ r6:
 	ADDQ       R10, R9
 	PREFETCHT0 (R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r6segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r6few
 
 r6four:
@@ -9044,16 +9405,31 @@ r6four:
 	VBROADCASTSS 12(R10), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r6four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r6ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   63(R11)(R15*8)
+	VMOVUPS      (R11), Y12
+	VMOVUPS      Y12, (R12)
+	VMOVUPS      32(R11), Y12
+	VMOVUPS      Y12, 32(R12)
+	ADDQ         $0x00000040, R12
+	JMP          r6brought
+
+r6ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r6brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r6four
 
 r6few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r6next
 
 r6one:
@@ -9080,7 +9456,7 @@ r6one:
 	VFMADD231PS  Y13, Y14, Y11
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6one
 
 r6next:
@@ -9624,7 +10000,7 @@ by1end:
 
 // func tile32AVX512(t *byte, rows int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·tile32AVX512(SB), NOSPLIT, $0-16
+TEXT ·tile32AVX512(SB), NOSPLIT, $8-16
 	MOVQ t+0(FP), AX
 	MOVQ rows+8(FP), CX
 	CMPQ CX, $0x07
@@ -9708,15 +10084,16 @@ r1:
 	PREFETCHT0 (DI)
 	PREFETCHT0 64(DI)
 	MOVQ       120(AX), R8
+	MOVQ       136(AX), R9
 
 r1segment:
-	MOVQ (BX), R10
+	MOVQ (BX), R11
 	MOVQ (AX), DI
-	LEAQ (DI)(R10*4), DI
-	MOVQ 32(AX), R9
-	MOVQ R9, R10
-	ANDQ $0x03, R9
-	SHRQ $0x02, R10
+	LEAQ (DI)(R11*4), DI
+	MOVQ 32(AX), R10
+	MOVQ R10, R11
+	ANDQ $0x03, R10
+	SHRQ $0x02, R11
 	JZ   r1few
 
 r1four:
@@ -9744,15 +10121,31 @@ r1four:
 	VBROADCASTSS 12(DI), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	PREFETCHT1   (R8)
-	PREFETCHT1   64(R8)
-	ADDQ         128(AX), R8
-	ADDQ         $0x10, DI
-	DECQ         R10
-	JNZ          r1four
+	MOVQ         128(AX), R12
+	TESTQ        R9, R9
+	JZ           r1ask
+	PREFETCHT0   (R8)(R12*8)
+	PREFETCHT0   64(R8)(R12*8)
+	PREFETCHT0   127(R8)(R12*8)
+	VMOVUPS      (R8), Z2
+	VMOVUPS      Z2, (R9)
+	VMOVUPS      64(R8), Z2
+	VMOVUPS      Z2, 64(R9)
+	ADDQ         $0x00000080, R9
+	JMP          r1brought
+
+r1ask:
+	PREFETCHT1 (R8)
+	PREFETCHT1 64(R8)
+
+r1brought:
+	ADDQ R12, R8
+	ADDQ $0x10, DI
+	DECQ R11
+	JNZ  r1four
 
 r1few:
-	TESTQ R9, R9
+	TESTQ R10, R10
 	JZ    r1next
 
 r1one:
@@ -9763,7 +10156,7 @@ r1one:
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
 	ADDQ         $0x04, DI
-	DECQ         R9
+	DECQ         R10
 	JNZ          r1one
 
 r1next:
@@ -9909,15 +10302,16 @@ r2:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r2segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r2few
 
 r2four:
@@ -9957,15 +10351,31 @@ r2four:
 	VBROADCASTSS 12(R8)(CX*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r2four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r2ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   64(R9)(R13*8)
+	PREFETCHT0   127(R9)(R13*8)
+	VMOVUPS      (R9), Z4
+	VMOVUPS      Z4, (R10)
+	VMOVUPS      64(R9), Z4
+	VMOVUPS      Z4, 64(R10)
+	ADDQ         $0x00000080, R10
+	JMP          r2brought
+
+r2ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r2brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r2four
 
 r2few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r2next
 
 r2one:
@@ -9979,7 +10389,7 @@ r2one:
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r2one
 
 r2next:
@@ -10172,15 +10582,16 @@ r3:
 	PREFETCHT0 (R8)
 	PREFETCHT0 64(R8)
 	MOVQ       120(AX), R9
+	MOVQ       136(AX), R10
 
 r3segment:
-	MOVQ (SI), R11
+	MOVQ (SI), R12
 	MOVQ (AX), R8
-	LEAQ (R8)(R11*4), R8
-	MOVQ 32(AX), R10
-	MOVQ R10, R11
-	ANDQ $0x03, R10
-	SHRQ $0x02, R11
+	LEAQ (R8)(R12*4), R8
+	MOVQ 32(AX), R11
+	MOVQ R11, R12
+	ANDQ $0x03, R11
+	SHRQ $0x02, R12
 	JZ   r3few
 
 r3four:
@@ -10232,15 +10643,31 @@ r3four:
 	VBROADCASTSS 12(R8)(CX*2), Z8
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
-	PREFETCHT1   (R9)
-	PREFETCHT1   64(R9)
-	ADDQ         128(AX), R9
-	ADDQ         $0x10, R8
-	DECQ         R11
-	JNZ          r3four
+	MOVQ         128(AX), R13
+	TESTQ        R10, R10
+	JZ           r3ask
+	PREFETCHT0   (R9)(R13*8)
+	PREFETCHT0   64(R9)(R13*8)
+	PREFETCHT0   127(R9)(R13*8)
+	VMOVUPS      (R9), Z6
+	VMOVUPS      Z6, (R10)
+	VMOVUPS      64(R9), Z6
+	VMOVUPS      Z6, 64(R10)
+	ADDQ         $0x00000080, R10
+	JMP          r3brought
+
+r3ask:
+	PREFETCHT1 (R9)
+	PREFETCHT1 64(R9)
+
+r3brought:
+	ADDQ R13, R9
+	ADDQ $0x10, R8
+	DECQ R12
+	JNZ  r3four
 
 r3few:
-	TESTQ R10, R10
+	TESTQ R11, R11
 	JZ    r3next
 
 r3one:
@@ -10257,7 +10684,7 @@ r3one:
 	VFMADD231PS  Z6, Z8, Z4
 	VFMADD231PS  Z7, Z8, Z5
 	ADDQ         $0x04, R8
-	DECQ         R10
+	DECQ         R11
 	JNZ          r3one
 
 r3next:
@@ -10497,15 +10924,16 @@ r4:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r4segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r4few
 
 r4four:
@@ -10569,15 +10997,31 @@ r4four:
 	VBROADCASTSS 12(R9)(DX*1), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r4four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r4ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   64(R10)(R14*8)
+	PREFETCHT0   127(R10)(R14*8)
+	VMOVUPS      (R10), Z8
+	VMOVUPS      Z8, (R11)
+	VMOVUPS      64(R10), Z8
+	VMOVUPS      Z8, 64(R11)
+	ADDQ         $0x00000080, R11
+	JMP          r4brought
+
+r4ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r4brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r4four
 
 r4few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r4next
 
 r4one:
@@ -10597,7 +11041,7 @@ r4one:
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r4one
 
 r4next:
@@ -10884,15 +11328,16 @@ r5:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R10
+	MOVQ       136(AX), R11
 
 r5segment:
-	MOVQ (DI), R12
+	MOVQ (DI), R13
 	MOVQ (AX), R9
-	LEAQ (R9)(R12*4), R9
-	MOVQ 32(AX), R11
-	MOVQ R11, R12
-	ANDQ $0x03, R11
-	SHRQ $0x02, R12
+	LEAQ (R9)(R13*4), R9
+	MOVQ 32(AX), R12
+	MOVQ R12, R13
+	ANDQ $0x03, R12
+	SHRQ $0x02, R13
 	JZ   r5few
 
 r5four:
@@ -10968,15 +11413,31 @@ r5four:
 	VBROADCASTSS 12(R9)(CX*4), Z12
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
-	PREFETCHT1   (R10)
-	PREFETCHT1   64(R10)
-	ADDQ         128(AX), R10
-	ADDQ         $0x10, R9
-	DECQ         R12
-	JNZ          r5four
+	MOVQ         128(AX), R14
+	TESTQ        R11, R11
+	JZ           r5ask
+	PREFETCHT0   (R10)(R14*8)
+	PREFETCHT0   64(R10)(R14*8)
+	PREFETCHT0   127(R10)(R14*8)
+	VMOVUPS      (R10), Z10
+	VMOVUPS      Z10, (R11)
+	VMOVUPS      64(R10), Z10
+	VMOVUPS      Z10, 64(R11)
+	ADDQ         $0x00000080, R11
+	JMP          r5brought
+
+r5ask:
+	PREFETCHT1 (R10)
+	PREFETCHT1 64(R10)
+
+r5brought:
+	ADDQ R14, R10
+	ADDQ $0x10, R9
+	DECQ R13
+	JNZ  r5four
 
 r5few:
-	TESTQ R11, R11
+	TESTQ R12, R12
 	JZ    r5next
 
 r5one:
@@ -10999,7 +11460,7 @@ r5one:
 	VFMADD231PS  Z10, Z12, Z8
 	VFMADD231PS  Z11, Z12, Z9
 	ADDQ         $0x04, R9
-	DECQ         R11
+	DECQ         R12
 	JNZ          r5one
 
 r5next:
@@ -11333,17 +11794,18 @@ r6:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r6segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r6few
 
 r6four:
@@ -11431,16 +11893,32 @@ r6four:
 	VBROADCASTSS 12(R10), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r6four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r6ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   64(R11)(R15*8)
+	PREFETCHT0   127(R11)(R15*8)
+	VMOVUPS      (R11), Z12
+	VMOVUPS      Z12, (R12)
+	VMOVUPS      64(R11), Z12
+	VMOVUPS      Z12, 64(R12)
+	ADDQ         $0x00000080, R12
+	JMP          r6brought
+
+r6ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r6brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r6four
 
 r6few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r6next
 
 r6one:
@@ -11467,7 +11945,7 @@ r6one:
 	VFMADD231PS  Z13, Z14, Z11
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r6one
 
 r6next:
@@ -11848,17 +12326,18 @@ r7:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r7segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r7few
 
 r7four:
@@ -11958,16 +12437,32 @@ r7four:
 	VBROADCASTSS 12(R10)(CX*1), Z16
 	VFMADD231PS  Z14, Z16, Z12
 	VFMADD231PS  Z15, Z16, Z13
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r7four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r7ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   64(R11)(R15*8)
+	PREFETCHT0   127(R11)(R15*8)
+	VMOVUPS      (R11), Z14
+	VMOVUPS      Z14, (R12)
+	VMOVUPS      64(R11), Z14
+	VMOVUPS      Z14, 64(R12)
+	ADDQ         $0x00000080, R12
+	JMP          r7brought
+
+r7ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r7brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r7four
 
 r7few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r7next
 
 r7one:
@@ -11997,7 +12492,7 @@ r7one:
 	VFMADD231PS  Z15, Z16, Z13
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r7one
 
 r7next:
@@ -12425,17 +12920,18 @@ r8:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r8segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r8few
 
 r8four:
@@ -12547,16 +13043,32 @@ r8four:
 	VBROADCASTSS 12(R10)(CX*2), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r8four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r8ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   64(R11)(R15*8)
+	PREFETCHT0   127(R11)(R15*8)
+	VMOVUPS      (R11), Z16
+	VMOVUPS      Z16, (R12)
+	VMOVUPS      64(R11), Z16
+	VMOVUPS      Z16, 64(R12)
+	ADDQ         $0x00000080, R12
+	JMP          r8brought
+
+r8ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r8brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r8four
 
 r8few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r8next
 
 r8one:
@@ -12589,7 +13101,7 @@ r8one:
 	VFMADD231PS  Z17, Z18, Z15
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r8one
 
 r8next:
@@ -13064,17 +13576,18 @@ r9:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r9segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r9few
 
 r9four:
@@ -13198,16 +13711,32 @@ r9four:
 	VBROADCASTSS 12(R10)(DX*1), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r9four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r9ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   64(R11)(R15*8)
+	PREFETCHT0   127(R11)(R15*8)
+	VMOVUPS      (R11), Z18
+	VMOVUPS      Z18, (R12)
+	VMOVUPS      64(R11), Z18
+	VMOVUPS      Z18, 64(R12)
+	ADDQ         $0x00000080, R12
+	JMP          r9brought
+
+r9ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r9brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r9four
 
 r9few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r9next
 
 r9one:
@@ -13243,7 +13772,7 @@ r9one:
 	VFMADD231PS  Z19, Z20, Z17
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r9one
 
 r9next:
@@ -13765,17 +14294,18 @@ r10:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R11
+	MOVQ       136(AX), R12
 
 r10segment:
-	MOVQ (DI), R13
+	MOVQ (DI), R14
 	MOVQ (AX), R9
-	LEAQ (R9)(R13*4), R9
+	LEAQ (R9)(R14*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
-	MOVQ 32(AX), R12
-	MOVQ R12, R13
-	ANDQ $0x03, R12
-	SHRQ $0x02, R13
+	MOVQ 32(AX), R13
+	MOVQ R13, R14
+	ANDQ $0x03, R13
+	SHRQ $0x02, R14
 	JZ   r10few
 
 r10four:
@@ -13911,16 +14441,32 @@ r10four:
 	VBROADCASTSS 12(R10)(CX*4), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
-	PREFETCHT1   (R11)
-	PREFETCHT1   64(R11)
-	ADDQ         128(AX), R11
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	DECQ         R13
-	JNZ          r10four
+	MOVQ         128(AX), R15
+	TESTQ        R12, R12
+	JZ           r10ask
+	PREFETCHT0   (R11)(R15*8)
+	PREFETCHT0   64(R11)(R15*8)
+	PREFETCHT0   127(R11)(R15*8)
+	VMOVUPS      (R11), Z20
+	VMOVUPS      Z20, (R12)
+	VMOVUPS      64(R11), Z20
+	VMOVUPS      Z20, 64(R12)
+	ADDQ         $0x00000080, R12
+	JMP          r10brought
+
+r10ask:
+	PREFETCHT1 (R11)
+	PREFETCHT1 64(R11)
+
+r10brought:
+	ADDQ R15, R11
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	DECQ R14
+	JNZ  r10four
 
 r10few:
-	TESTQ R12, R12
+	TESTQ R13, R13
 	JZ    r10next
 
 r10one:
@@ -13959,7 +14505,7 @@ r10one:
 	VFMADD231PS  Z21, Z22, Z19
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
-	DECQ         R12
+	DECQ         R13
 	JNZ          r10one
 
 r10next:
@@ -14528,19 +15074,20 @@ r11:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r11segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r11few
 
 r11four:
@@ -14688,17 +15235,33 @@ r11four:
 	VBROADCASTSS 12(R11), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r11four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r11ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   64(R12)(BP*8)
+	PREFETCHT0   127(R12)(BP*8)
+	VMOVUPS      (R12), Z22
+	VMOVUPS      Z22, (R13)
+	VMOVUPS      64(R12), Z22
+	VMOVUPS      Z22, 64(R13)
+	ADDQ         $0x00000080, R13
+	JMP          r11brought
+
+r11ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r11brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r11four
 
 r11few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r11next
 
 r11one:
@@ -14741,7 +15304,7 @@ r11one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r11one
 
 r11next:
@@ -15357,19 +15920,20 @@ r12:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r12segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r12few
 
 r12four:
@@ -15529,17 +16093,33 @@ r12four:
 	VBROADCASTSS 12(R11)(CX*1), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r12four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r12ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   64(R12)(BP*8)
+	PREFETCHT0   127(R12)(BP*8)
+	VMOVUPS      (R12), Z24
+	VMOVUPS      Z24, (R13)
+	VMOVUPS      64(R12), Z24
+	VMOVUPS      Z24, 64(R13)
+	ADDQ         $0x00000080, R13
+	JMP          r12brought
+
+r12ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r12brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r12four
 
 r12few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r12next
 
 r12one:
@@ -15585,7 +16165,7 @@ r12one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r12one
 
 r12next:
@@ -16248,19 +16828,20 @@ r13:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r13segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r13few
 
 r13four:
@@ -16432,17 +17013,33 @@ r13four:
 	VBROADCASTSS 12(R11)(CX*2), Z28
 	VFMADD231PS  Z26, Z28, Z24
 	VFMADD231PS  Z27, Z28, Z25
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r13four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r13ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   64(R12)(BP*8)
+	PREFETCHT0   127(R12)(BP*8)
+	VMOVUPS      (R12), Z26
+	VMOVUPS      Z26, (R13)
+	VMOVUPS      64(R12), Z26
+	VMOVUPS      Z26, 64(R13)
+	ADDQ         $0x00000080, R13
+	JMP          r13brought
+
+r13ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r13brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r13four
 
 r13few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r13next
 
 r13one:
@@ -16491,7 +17088,7 @@ r13one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r13one
 
 r13next:
@@ -17201,19 +17798,20 @@ r14:
 	PREFETCHT0 (R9)
 	PREFETCHT0 64(R9)
 	MOVQ       120(AX), R12
+	MOVQ       136(AX), R13
 
 r14segment:
-	MOVQ (DI), R14
+	MOVQ (DI), R15
 	MOVQ (AX), R9
-	LEAQ (R9)(R14*4), R9
+	LEAQ (R9)(R15*4), R9
 	LEAQ (R9)(CX*4), R10
 	ADDQ CX, R10
 	LEAQ (R10)(CX*4), R11
 	ADDQ CX, R11
-	MOVQ 32(AX), R13
-	MOVQ R13, R14
-	ANDQ $0x03, R13
-	SHRQ $0x02, R14
+	MOVQ 32(AX), R14
+	MOVQ R14, R15
+	ANDQ $0x03, R14
+	SHRQ $0x02, R15
 	JZ   r14few
 
 r14four:
@@ -17397,17 +17995,33 @@ r14four:
 	VBROADCASTSS 12(R11)(DX*1), Z30
 	VFMADD231PS  Z28, Z30, Z26
 	VFMADD231PS  Z29, Z30, Z27
-	PREFETCHT1   (R12)
-	PREFETCHT1   64(R12)
-	ADDQ         128(AX), R12
-	ADDQ         $0x10, R9
-	ADDQ         $0x10, R10
-	ADDQ         $0x10, R11
-	DECQ         R14
-	JNZ          r14four
+	MOVQ         128(AX), BP
+	TESTQ        R13, R13
+	JZ           r14ask
+	PREFETCHT0   (R12)(BP*8)
+	PREFETCHT0   64(R12)(BP*8)
+	PREFETCHT0   127(R12)(BP*8)
+	VMOVUPS      (R12), Z28
+	VMOVUPS      Z28, (R13)
+	VMOVUPS      64(R12), Z28
+	VMOVUPS      Z28, 64(R13)
+	ADDQ         $0x00000080, R13
+	JMP          r14brought
+
+r14ask:
+	PREFETCHT1 (R12)
+	PREFETCHT1 64(R12)
+
+r14brought:
+	ADDQ BP, R12
+	ADDQ $0x10, R9
+	ADDQ $0x10, R10
+	ADDQ $0x10, R11
+	DECQ R15
+	JNZ  r14four
 
 r14few:
-	TESTQ R13, R13
+	TESTQ R14, R14
 	JZ    r14next
 
 r14one:
@@ -17459,7 +18073,7 @@ r14one:
 	ADDQ         $0x04, R9
 	ADDQ         $0x04, R10
 	ADDQ         $0x04, R11
-	DECQ         R13
+	DECQ         R14
 	JNZ          r14one
 
 r14next:

@@ -128,7 +128,10 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 		t.b, t.ldb, t.columns, narrow = p.panel(j, row)
 		n := j * p.width
 		t.bias = at32(bias, n)
-		p.ahead(t, r, j, row)
+		if j == from {
+			p.fill(j, row, t.k)
+		}
+		filled := p.ahead(t, r, j, row, to, tiles)
 		quarter := uintptr(t.k * t.segments / 4 * t.step)
 		for block := range max(1, r.blocks) {
 			at := block * r.m
@@ -147,9 +150,15 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 				}
 				t.run(p.set, rows, narrow)
 				if t.ahead += quarter; block == 0 && i == 3 {
-					quarter, t.step = 0, 0
+					quarter, t.step, t.keep = 0, 0, nil
+				}
+				if t.keep != nil {
+					t.keep = unsafe.Add(t.keep, t.k/4*4*p.rowStride)
 				}
 			}
+		}
+		if t.keep = nil; j+1 < to {
+			p.fill(j+1, row+filled, t.k-filled)
 		}
 	}
 	t.a = a
@@ -164,18 +173,24 @@ func (t *tile) forward(rows int) {
 	}
 }
 
-// ahead says what will be needed after panel j, for its tiles to bring near, a quarter each.
-func (p *Packed) ahead(t *tile, r *rowBlock, j, row int) {
+// ahead says what will be needed after panel j, for its tiles to bring near, a quarter each, or, of a panel that is still to be filled, to
+// copy. It returns how many rows they will have copied.
+func (p *Packed) ahead(t *tile, r *rowBlock, j, row, to, tiles int) (filled int) {
 	switch {
 	case r.next != nil:
 		t.ahead = uintptr(unsafe.Pointer(unsafe.SliceData(r.next))) + uintptr(4*(row*r.nextStride+j*p.width))
 		t.step = 4 * r.nextStride
+	case j+1 < to && p.sourced(j+1) && p.set != isa.Generic:
+		t.ahead, t.step = uintptr(unsafe.Pointer(&p.source[row*p.sourceStride+(j+1)*p.width])), 4*p.sourceStride
+		t.keep, _, _, _ = p.panel(j+1, row)
+		filled = min(tiles, 4) * (t.k / 4)
 	case j+1 < p.panels():
 		next, stride, _, _ := p.panel(j+1, row)
 		t.ahead, t.step = uintptr(next), stride
 	default:
 		t.ahead, t.step = uintptr(t.b), 0
 	}
+	return filled
 }
 
 // at32 returns where element i is; nil of nothing.
@@ -222,6 +237,7 @@ type tile struct {
 	columns   uint32
 	ahead     uintptr // bring near meanwhile 128 bytes from here and, for every 4 of k, step further; nothing need be there
 	step      int
+	keep      unsafe.Pointer // where to copy the rows from ahead, of a panel's width, one after another; nil: bring near alone
 }
 
 // Bits of flags: which of alpha, beta, and lo and hi to use.

@@ -67,14 +67,18 @@ func (t *gemmTask) product(p *Product) {
 	}
 	t.b, t.ldb, t.trans = p.B, p.LDB, p.TransB
 	t.own.resize(t.cpu.set, p.K, p.N)
+	height, few := tileRows(t.cpu.set), p.M <= fewRows
+	filling := few && p.M > 2*height && t.own.panels() >= 4*t.cpu.threads && p.M*p.N*p.K >= 32*pieceWork
 	switch {
-	case !p.TransB && p.K > 0 && p.K*p.LDB <= nearElements:
+	case !p.TransB && p.K > 0 && (p.M <= height || p.K*p.LDB <= nearElements && !filling):
 		t.own.data, t.own.rowStride, t.own.step = p.B, p.LDB, t.own.width
 		t.own.last = t.memory(t.own.lastWidth * p.K)
 		t.own.packPanels(p.N/t.own.width, t.own.panels(), p.B, p.LDB, false)
 		t.multiply(&t.own)
-	case p.M <= fewRows:
-		t.packAndMultiply()
+	case few && p.K > 0 && !p.TransB:
+		t.fillAndMultiply()
+	case few:
+		t.transposeAndMultiply()
 	default:
 		t.own.divide(t.memory(t.own.size()))
 		t.pack(&t.own, p.B, p.LDB, p.TransB)
@@ -98,41 +102,24 @@ func (t *gemmTask) memory(n int) []float32 {
 	return t.packed[:n]
 }
 
-// packAndMultiply packs some panels at a time to the memory of a worker, and multiplies all rows by them.
-func (t *gemmTask) packAndMultiply() {
-	t.do = packedPiece
+// transposeAndMultiply packs some panels at a time to the memory of a worker, and multiplies all rows by them.
+func (t *gemmTask) transposeAndMultiply() {
+	t.do = transposedPiece
 	panels := t.own.panels()
 	t.nBlock = max(1, min(packTogether, nearElements/4/max(1, t.own.k*t.own.width), panels/4))
 	t.scratch = grow(t.scratch, t.cpu.threads)
 	t.run((panels + t.nBlock - 1) / t.nBlock)
 }
 
-func packedPiece(t *gemmTask, i, worker int) {
-	r, width := t.r, t.own.width
-	first := i * t.nBlock * width
+func transposedPiece(t *gemmTask, i, worker int) {
+	r := t.r
+	first := i * t.nBlock * t.own.width
 	var p Packed
-	p.resize(t.own.set, t.own.k, min(t.nBlock*width, t.own.n-first))
-	need := p.size()
-	rows := 0
-	if r.transA {
-		rows = scratchFor(p.set, r.m, p.k)
-	}
-	if cap(t.scratch[worker]) < need+rows {
-		t.scratch[worker] = alignedFloats(need + rows)
-	}
-	memory := t.scratch[worker][:need+rows]
-	p.divide(memory[:need])
-	if r.scratch = nil; rows > 0 {
-		r.scratch = memory[need:]
-	}
-	step := first
-	if t.trans {
-		step *= t.ldb
-	}
-	if after := (i + t.cpu.threads) * t.nBlock * width; after < t.own.n && !t.trans {
-		r.next, r.nextStride = t.b[min(after, len(t.b)):], t.ldb
-	}
-	p.packPanels(0, p.panels(), t.b[min(step, len(t.b)):], t.ldb, t.trans)
+	p.resize(t.own.set, t.own.k, min(t.nBlock*t.own.width, t.own.n-first))
+	var panels []float32
+	panels, r.scratch = t.workerMemory(worker, p.size())
+	p.divide(panels)
+	p.packPanels(0, p.panels(), t.b[min(first*t.ldb, len(t.b)):], t.ldb, true)
 	r.dst = r.dst[first:]
 	if r.ep.Bias != nil {
 		r.ep.Bias = r.ep.Bias[first:]
@@ -141,6 +128,40 @@ func packedPiece(t *gemmTask, i, worker int) {
 		r.ep.Add = r.ep.Add[first:]
 	}
 	p.rows(&r, 0, p.panels())
+}
+
+// fillAndMultiply multiplies all rows by one panel after another, in the memory of a worker, which meanwhile packs the next one.
+func (t *gemmTask) fillAndMultiply() {
+	p := &t.own
+	p.source, p.sourceStride = t.b, t.ldb
+	p.last = t.memory(p.lastWidth * p.k)
+	p.packPanels(p.n/p.width, p.panels(), t.b, t.ldb, false)
+	pieces := 1
+	if t.cpu.threads > 1 {
+		pieces = 2 * t.cpu.threads
+	}
+	t.do, t.nBlock = filledPiece, (p.panels()+pieces-1)/pieces
+	t.scratch = grow(t.scratch, t.cpu.threads)
+	t.run((p.panels() + t.nBlock - 1) / t.nBlock)
+}
+
+func filledPiece(t *gemmTask, i, worker int) {
+	p, r := t.own, t.r
+	p.data, r.scratch = t.workerMemory(worker, 2*p.step)
+	p.rows(&r, i*t.nBlock, min((i+1)*t.nBlock, p.panels()))
+}
+
+// workerMemory returns n elements for panels of t.own, and those in which to transpose rows of A, if that is to be done.
+func (t *gemmTask) workerMemory(worker, n int) (panels, rows []float32) {
+	all := n
+	if t.r.transA {
+		all += scratchFor(t.own.set, t.r.m, t.own.k)
+	}
+	if cap(t.scratch[worker]) < all {
+		t.scratch[worker] = alignedFloats(all)
+	}
+	memory := t.scratch[worker][:all]
+	return memory[:n], memory[n:]
 }
 
 // pack fills all panels of p.

@@ -35,6 +35,7 @@ func TestTileLayout(t *testing.T) {
 		{unsafe.Offsetof(x.columns), 116},
 		{unsafe.Offsetof(x.ahead), 120},
 		{unsafe.Offsetof(x.step), 128},
+		{unsafe.Offsetof(x.keep), 136},
 	} {
 		if f.is != f.want {
 			t.Errorf("field %d of tile at %d, the generator thinks at %d", i, f.is, f.want)
@@ -177,6 +178,9 @@ func productSizes(r *rand.Rand) [][3]int {
 		{130, 1, 513},
 		{1, 1, 2000},
 		{197, 130, 257},
+		{60, 330, 430},
+		{17, 180, 1601},
+		{45, 701, 401},
 		{14, 65, 770},
 		{33, 1025, 48},
 		{128, 96, 1024},
@@ -293,7 +297,7 @@ func TestGemmSpecials(t *testing.T) {
 func TestGemmThreads(t *testing.T) {
 	for set := isa.Generic; set <= isa.Best(); set++ {
 		r := random()
-		for _, size := range [][3]int{{49, 160, 260}, {131, 77, 100}, {1, 500, 300}, {70, 1, 900}, {256, 160, 120}, {40, 90, 2500}} {
+		for _, size := range [][3]int{{49, 160, 260}, {131, 77, 100}, {1, 500, 300}, {70, 1, 900}, {256, 160, 120}, {40, 90, 2500}, {45, 701, 401}, {60, 330, 430}} {
 			if testing.Short() && size[0] > 70 {
 				continue
 			}

@@ -18,6 +18,10 @@ type Packed struct {
 	rowStride int // from a row of a panel to the next
 	step      int // from a panel to the next
 
+	// Where there is a source, op(B) itself, whole panels are filled as they are used, by [Packed.rows]: data holds two, in turn.
+	source       []float32
+	sourceStride int
+
 	last      []float32 // the last panel where it is not full
 	lastWidth int       // distance of its rows
 }
@@ -64,7 +68,21 @@ func (p *Packed) panel(j, row int) (at unsafe.Pointer, stride int, columns uint3
 	if n := p.n - j*p.width; n < p.width {
 		return unsafe.Pointer(unsafe.SliceData(p.last[row*p.lastWidth:])), 4 * p.lastWidth, uint32(n), p.lastWidth < p.width
 	}
+	if p.source != nil {
+		j &= 1
+	}
 	return unsafe.Pointer(unsafe.SliceData(p.data[j*p.step+row*p.rowStride:])), 4 * p.rowStride, uint32(p.width), false
+}
+
+// sourced reports whether panel j is one to fill as it is used.
+func (p *Packed) sourced(j int) bool { return p.source != nil && j < p.n/p.width }
+
+// fill copies rows of panel j, if it is one to fill.
+func (p *Packed) fill(j, row, rows int) {
+	if !p.sourced(j) {
+		return
+	}
+	copyRuns(p.set, p.data[j&1*p.step+row*p.width:], p.source[min(row*p.sourceStride+j*p.width, len(p.source)):], rows, 1, p.width, p.step, p.sourceStride)
 }
 
 // packPanels fills panels from to to−1 from op(B).
@@ -96,7 +114,12 @@ func (p *Packed) packLast(b []float32, ldb int, trans bool) {
 		transposeTile(p.set, words(p.last), words(b[whole*ldb:]), n, p.k, p.lastWidth, ldb)
 		return
 	}
-	for k := range p.k {
+	k := 0
+	if beyond := len(b) - whole - p.width; p.lastWidth == p.width && beyond >= 0 { // whole vectors, while what they read beyond the columns is there
+		k = min(p.k, beyond/ldb+1)
+		copyRuns(p.set, p.last, b[whole:], k, 1, p.width, 0, ldb)
+	}
+	for ; k < p.k; k++ {
 		copy(p.last[k*p.lastWidth:][:n], b[k*ldb+whole:])
 	}
 }

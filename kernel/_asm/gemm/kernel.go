@@ -30,6 +30,7 @@ const (
 	fieldColumns   = 116
 	fieldAhead     = 120
 	fieldStep      = 128
+	fieldKeep      = 136
 )
 
 // Bits of the field flags.
@@ -161,7 +162,7 @@ func (k *kernel) product() {
 			ADDQ(ldc, c)
 		}
 	}
-	ahead := k.load(fieldAhead)
+	ahead, keep := k.load(fieldAhead), k.load(fieldKeep)
 	rest, n := GP64(), GP64()
 	Label(k.prefix + "segment")
 	MOVQ(operand.Mem{Base: offsets}, n)
@@ -180,9 +181,7 @@ func (k *kernel) product() {
 	for i := range unroll {
 		step(4 * i)
 	}
-	PREFETCHT1(operand.Mem{Base: ahead})
-	PREFETCHT1(operand.Mem{Base: ahead, Disp: 64})
-	ADDQ(k.field(fieldStep), ahead)
+	k.bring(ahead, keep)
 	advance(unroll)
 	DECQ(n)
 	JNZ(operand.LabelRef(k.prefix + "four"))
@@ -198,4 +197,29 @@ func (k *kernel) product() {
 	ADDQ(operand.Imm(8), offsets)
 	DECQ(segments)
 	JNZ(operand.LabelRef(k.prefix + "segment"))
+}
+
+// bring takes a row of what is needed next from where ahead points: it copies it to keep, unless that is 0, or else asks for it. Copying, a row
+// in the time of four steps, waits for nothing, since stores to the second-level cache then go on beside the products.
+func (k *kernel) bring(ahead, keep reg.GPVirtual) {
+	bytes := 4 * k.lanes
+	step := k.load(fieldStep)
+	TESTQ(keep, keep)
+	JZ(operand.LabelRef(k.prefix + "ask"))
+	for at := 0; at < 4*k.width(); at += 64 {
+		PREFETCHT0(operand.Mem{Base: ahead, Index: step, Scale: 8, Disp: at})
+	}
+	PREFETCHT0(operand.Mem{Base: ahead, Index: step, Scale: 8, Disp: 4*k.width() - 1})
+	for v := range k.vectors {
+		x := k.vec()
+		VMOVUPS(operand.Mem{Base: ahead, Disp: v * bytes}, x)
+		VMOVUPS(x, operand.Mem{Base: keep, Disp: v * bytes})
+	}
+	ADDQ(operand.U32(uint32(k.vectors*bytes)), keep)
+	JMP(operand.LabelRef(k.prefix + "brought"))
+	Label(k.prefix + "ask")
+	PREFETCHT1(operand.Mem{Base: ahead})
+	PREFETCHT1(operand.Mem{Base: ahead, Disp: 64})
+	Label(k.prefix + "brought")
+	ADDQ(step, ahead)
 }
