@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/effml/effml/internal/isa"
+)
 
 // Copy copies src to dst, slices of one length, with all threads.
 func Copy[T Element](c *CPU, dst, src []T) {
@@ -39,8 +43,51 @@ func copyBytesPiece(t *vecTask, lo, hi, _ int) {
 
 func copyRowsPiece(t *vecTask, lo, hi, _ int) {
 	s := t.dims[0]
-	for i := lo; i < hi; i++ {
-		copy(unsafe.Slice((*byte)(unsafe.Add(t.to, i*s.d)), t.n), unsafe.Slice((*byte)(unsafe.Add(t.from, i*s.a)), t.n))
+	moveRows(t.set, unsafe.Add(t.to, lo*s.d), unsafe.Add(t.from, lo*s.a), hi-lo, t.n, s.d, s.a)
+}
+
+// moveRows copies rows of n bytes, of which neighbours begin some bytes apart.
+func moveRows(set isa.Set, to, from unsafe.Pointer, rows, n, stepTo, stepFrom int) {
+	if (n|stepTo|stepFrom)%4 == 0 {
+		copySpans(set, &copyArgs{
+			dst: unsafe.Slice((*float32)(to), ((rows-1)*stepTo+n)/4), src: unsafe.Slice((*float32)(from), ((rows-1)*stepFrom+n)/4),
+			count: rows, n: n / 4, dstStep: stepTo / 4, srcStep: stepFrom / 4,
+		})
+		return
+	}
+	for i := range rows {
+		copy(unsafe.Slice((*byte)(unsafe.Add(to, i*stepTo)), n), unsafe.Slice((*byte)(unsafe.Add(from, i*stepFrom)), n))
+	}
+}
+
+// Part is a matrix of rows of N bytes.
+type Part struct {
+	Data []byte
+	N    int
+}
+
+// Join copies matrices of a number of rows side by side: row i of dst is row i of the first part, then row i of the next. dst must
+// not overlap them.
+func Join(c *CPU, dst []byte, parts []Part, rows int) {
+	t := newVecTask(c, joinPiece)
+	for _, p := range parts {
+		_ = p.Data[:rows*p.N]
+		t.n += p.N
+	}
+	t.to, t.parts = unsafe.Pointer(unsafe.SliceData(dst[:rows*t.n])), parts
+	if t.n > 0 {
+		t.run(c, rows, rowsPerPiece(t.n/4))
+	}
+	t.release()
+}
+
+func joinPiece(t *vecTask, lo, hi, _ int) {
+	at := lo * t.n
+	for _, p := range t.parts {
+		if p.N > 0 {
+			moveRows(t.set, unsafe.Add(t.to, at), unsafe.Pointer(&p.Data[lo*p.N]), hi-lo, p.N, t.n, p.N)
+		}
+		at += p.N
 	}
 }
 

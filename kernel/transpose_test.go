@@ -109,7 +109,7 @@ func TestChannelsLastKeepsBits(t *testing.T) {
 func TestCopyRows(t *testing.T) {
 	eachSet(t, func(t *testing.T, c *CPU) {
 		for _, s := range []struct{ rows, n, dst, src int }{
-			{0, 5, 5, 5}, {3, 0, 5, 5}, {1, 7, 0, 0}, {5, 7, 9, 8}, {5, 7, 7, 7}, {6, 3, 3, 0}, {1000, 40, 41, 100}, {1, 100000, 0, 0}, {50000, 2, 3, 2},
+			{0, 5, 5, 5}, {3, 0, 5, 5}, {1, 7, 0, 0}, {5, 7, 9, 8}, {5, 7, 7, 7}, {6, 3, 3, 0}, {1000, 40, 41, 100}, {700, 64, 66, 64}, {90, 130, 140, 0}, {1, 100000, 0, 0}, {50000, 2, 3, 2},
 		} {
 			src, dst := make([]uint16, max(0, s.rows-1)*s.src+s.n), make([]uint16, max(0, s.rows-1)*s.dst+s.n+3)
 			for i := range src {
@@ -124,6 +124,35 @@ func TestCopyRows(t *testing.T) {
 			CopyRows(c, dst, src, s.rows, s.n, s.dst, s.src)
 			if !slices.Equal(dst, want) {
 				t.Errorf("CopyRows %+v is wrong", s)
+			}
+		}
+	})
+}
+
+func TestJoin(t *testing.T) {
+	eachSet(t, func(t *testing.T, c *CPU) {
+		for _, s := range []struct {
+			rows  int
+			parts []int
+		}{{0, []int{4}}, {9, nil}, {9, []int{0, 0}}, {1, []int{5, 3}}, {70, []int{1, 0, 2, 129}}, {700, []int{128, 4, 0, 260}}, {3000, []int{64, 64}}, {500, []int{64, 6, 2}}} {
+			var parts []Part
+			var want []byte
+			for k, n := range s.parts {
+				data := make([]byte, s.rows*n+k)
+				for i := range data {
+					data[i] = byte(i*7 + k)
+				}
+				parts = append(parts, Part{Data: data, N: n})
+			}
+			for r := range s.rows {
+				for _, p := range parts {
+					want = append(want, p.Data[r*p.N:][:p.N]...)
+				}
+			}
+			dst := make([]byte, len(want)+8)
+			Join(c, dst, parts, s.rows)
+			if !slices.Equal(dst[:len(want)], want) || slices.Max(dst[len(want):]) != 0 {
+				t.Errorf("Join of %d rows of %v is wrong", s.rows, s.parts)
 			}
 		}
 	})

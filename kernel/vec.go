@@ -32,6 +32,7 @@ type vecTask struct {
 
 	to, from unsafe.Pointer // of elements of any type
 	taps     [2]Taps
+	parts    []Part
 
 	sums    []float64
 	scratch []float32

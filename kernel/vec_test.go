@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/effml/effml/internal/isa"
 )
@@ -137,6 +138,9 @@ func TestVecThreads(t *testing.T) {
 		},
 		"channels last": func(c *CPU, dst []float32) { ChannelsLast(c, dst, src, 2, 35, 1000) },
 		"copy":          func(c *CPU, dst []float32) { CopyRows(c, dst, src, 1000, 30, 70, 60) },
+		"join": func(c *CPU, dst []float32) {
+			Join(c, bytesOf(dst), []Part{{bytesOf(src[:30000]), 120}, {bytesOf(src[30000:]), 160}}, 250)
+		},
 		"resize": func(c *CPU, dst []float32) {
 			Resize(c, dst, src, 1, 10, 70, 100, linearTaps(70, 50), linearTaps(100, 90))
 		},
@@ -172,6 +176,7 @@ func TestVecAllocations(t *testing.T) {
 	src, dst, small := make([]float32, n), make([]float32, n), make([]float32, n)
 	shape, full, last, perm := []int{400, 100}, []int{100, 1}, []int{0, 1}, []int{1, 0}
 	up, along := linearTaps(40, 50), linearTaps(10, 8)
+	parts := []Part{{bytesOf(src[:20000]), 800}, {bytesOf(src[20000:]), 800}}
 	eachSet(t, func(t *testing.T, c *CPU) {
 		for name, call := range map[string]func(){
 			"activate":  func() { Activate(c, Activation{Kind: Swish, A: 1}, dst, src) },
@@ -184,6 +189,7 @@ func TestVecAllocations(t *testing.T) {
 			"transpose": func() { Transpose(c, dst, src, shape, perm) },
 			"last":      func() { ChannelsLast(c, dst, src, 1, 3, 10000) },
 			"copy":      func() { CopyRows(c, dst, src, 100, 300, 400, 400) },
+			"join":      func() { Join(c, bytesOf(dst), parts, 100) },
 			"resize":    func() { Resize(c, dst, src, 1, 100, 40, 10, up, along) },
 		} {
 			if allocs := testing.AllocsPerRun(20, call); allocs >= 1 {
@@ -191,4 +197,8 @@ func TestVecAllocations(t *testing.T) {
 			}
 		}
 	})
+}
+
+func bytesOf(s []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), 4*len(s))
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
 )
 
 // concat is Concat: its inputs one after another along an axis.
@@ -114,6 +116,9 @@ func allRank4(in []Info, first int) []bool {
 	return ok
 }
 
+// joinedRows is the number of rows from which on a thread copies some rows of all inputs, not some of every input in turn.
+const joinedRows = 8
+
 // Run implements Op.
 func (o *concat) Run(c *Call) error {
 	w := newWork()
@@ -145,6 +150,13 @@ func (o *concat) Run(c *Call) error {
 	}
 	physical(shape, layout)
 	whole, at := pileOf(shape, physicalAxis(axis, layout)), 0
+	if width := tensor.Width(out.Type); width > 0 && whole.outer >= joinedRows {
+		for _, t := range c.In {
+			w.parts = append(w.parts, kernel.Part{Data: t.Bytes(), N: t.Shape[axis] * whole.inner * width})
+		}
+		kernel.Join(c.CPU, out.Bytes(), w.parts, whole.outer)
+		return nil
+	}
 	for _, t := range c.In {
 		row := t.Shape[axis] * whole.inner
 		w.start(at, 0)

@@ -18,6 +18,7 @@ type work struct {
 	used   int
 	spare  *tensor.Tensor // handed out by scratch
 	gather gatherTask
+	parts  []kernel.Part
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
@@ -29,6 +30,8 @@ func (w *work) free() {
 	w.used = 0
 	w.dims = w.dims[:0]
 	w.gather = gatherTask{}
+	clear(w.parts)
+	w.parts = w.parts[:0]
 	works.Put(w)
 }
 
