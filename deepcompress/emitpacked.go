@@ -11,6 +11,7 @@ import (
 
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/rewrite"
+	"github.com/effml/effml/internal/uses"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/quantize"
 )
@@ -45,6 +46,7 @@ func (r *run) emitPacked(ctx context.Context) error {
 // packModel rewrites the packed initializers of the main graph, and those of few values that were kept, as weights that were integers
 // once are. It returns how many packed ones it left as they are.
 func packModel(m *onnx.Model, in *archive.Reader, sizes *archive.Sizes) (plain int, err error) {
+	multiplied := matMulWeights(m)
 	for _, t := range sizes.Tensors {
 		packed := in.Packed(t.Index)
 		if t.Role != onnx.Initializer || t.Path != "graph" {
@@ -59,7 +61,7 @@ func packModel(m *onnx.Model, in *archive.Reader, sizes *archive.Sizes) (plain i
 			}
 			continue
 		}
-		err := packTensor(m, t.Name, packed)
+		err := packTensor(m, t.Name, packed, !multiplied[t.Name])
 		if refused := (*quantize.RewriteError)(nil); errors.As(err, &refused) {
 			plain++
 		} else if err != nil {
@@ -69,9 +71,20 @@ func packModel(m *onnx.Model, in *archive.Reader, sizes *archive.Sizes) (plain i
 	return plain, nil
 }
 
-// packTensor puts a grid behind a DequantizeLinear where the model's opset has one for it. Any other grid is written out as a
+// matMulWeights names the initializers of the main graph that a MatMul reads. Where a DequantizeLinear stands before one, ONNX Runtime (since
+// 1.20) quantises what the weights are multiplied with too, which changes the outputs by a thousandth of their range.
+func matMulWeights(m *onnx.Model) map[string]bool {
+	names, traced := map[string]bool{}, uses.Trace(m)
+	for _, t := range m.Graph.Initializers {
+		where, _ := traced.Of(t)
+		names[t.Name] = slices.ContainsFunc(where, func(u uses.Use) bool { return u.Op() == "MatMul" })
+	}
+	return names
+}
+
+// packTensor puts a grid behind a DequantizeLinear where it may and the model's opset has one for it. Any other grid is written out as a
 // codebook, which every opset has an operator for.
-func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor) error {
+func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor, dequantise bool) error {
 	how := packed.Quantiser()
 	codes := &blockCodes{from: packed, block: -1}
 	if how.Codebook == nil {
@@ -79,7 +92,10 @@ func packTensor(m *onnx.Model, name string, packed *archive.PackedTensor) error 
 		for _, step := range how.Step {
 			q.Q = append(q.Q, quantize.Quantizer{Step: step, Min: how.Min, Max: how.Max})
 		}
-		err := quantize.LinearCodes(m, m.Graph, name, q, how.Min, how.Max, codes.read)
+		var err error = &quantize.RewriteError{Tensor: name, Msg: "a MatMul reads it"}
+		if dequantise {
+			err = quantize.LinearCodes(m, m.Graph, name, q, how.Min, how.Max, codes.read)
+		}
 		// Codes of 16 bits pay; a codebook of as many levels as there are weights does not, nor is one made to find that out.
 		if levels := (int64(how.Max) - int64(how.Min) + 1) * int64(len(q.Q)); err == nil || levels > min(packed.Len(), 1<<16) {
 			return err

@@ -51,6 +51,9 @@ func TestEmitPacked(t *testing.T) {
 			if !slices.ContainsFunc(packed.Graph.Nodes, func(n *onnx.Node) bool { return n.OpType == c.op }) {
 				t.Errorf("no %s in the graph", c.op)
 			}
+			if i := slices.IndexFunc(packed.Graph.Nodes, func(n *onnx.Node) bool { return n.OpType == "DequantizeLinear" && n.Outputs[0] == "fc.weight" }); i >= 0 {
+				t.Error("a DequantizeLinear stands before a MatMul, which ONNX Runtime computes in integers then")
+			}
 			if problems := onnx.Check(packed); len(problems) > 0 {
 				t.Fatal(problems)
 			}

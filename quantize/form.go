@@ -14,7 +14,7 @@ type Codes func(dst []int32, first int64) error
 
 // form is how a tensor is computed from its codes, before the codes have values.
 type form struct {
-	codes   *onnx.Tensor // of int4, int8, uint8, int16, uint16 or int32
+	codes   *onnx.Tensor // of int4, uint4, int8, uint8, int16, uint16 or int32
 	tensors []*onnx.Tensor
 	nodes   []*onnx.Node
 	begin   []int32 // what a group adds to its codes; nil: nothing
@@ -30,7 +30,7 @@ func (f *form) replace(m *onnx.Model, g *onnx.Graph, t *onnx.Tensor, values func
 	return nil
 }
 
-// put writes the code of weight i into raw, the codes' raw layout from weight first on. Int4 fills a byte from both halves, so bytes must be
+// put writes the code of weight i into raw, the codes' raw layout from weight first on. Four bits fill a byte from both halves, so bytes must be
 // zero before.
 func (f *form) put(raw []byte, i, first int, code int32) {
 	if f.begin != nil {
@@ -41,7 +41,7 @@ func (f *form) put(raw []byte, i, first int, code int32) {
 		code += f.begin[group]
 	}
 	switch at := i - first; f.codes.DataType {
-	case onnx.Int4:
+	case onnx.Int4, onnx.Uint4:
 		raw[at/2] |= byte(code) & 15 << (at % 2 * 4)
 	case onnx.Int16, onnx.Uint16:
 		binary.LittleEndian.PutUint16(raw[2*at:], uint16(code))

@@ -24,7 +24,7 @@ func (e *RewriteError) Error() string {
 // [levels] of the tensor's type, the codes as positions in it. Weight sharing trains on this form: the gradient
 // of Gather is the scatter-add of Deep Compression, section 3.3. Nodes that read W stay as they are.
 //
-// Codes are uint8 [shape of W], uint16 for more than 256 levels, through a Cast to int32 as Gather wants it; before opset 6, or
+// Codes are uint8 [shape of W], uint16 for more than 256 levels and from opset 21 on uint4 for up to 16, through a Cast to int32 as Gather wants it; before opset 6, or
 // with more than 65,536 levels, int32. Several codebooks lie one after another and count together. Grids are no codebooks and
 // are refused, as are weights that are NaN or infinite (*ValueError). The nodes are named tensor + ".share". Codes are
 // held in memory. A graph input that offers to override W is dropped.
@@ -82,9 +82,13 @@ func shareForm(m *onnx.Model, t *onnx.Tensor, q Grouped) (*form, error) {
 	bookName, indices := names.Fresh(t.Name+".codebook"), f.codes.Name
 	f.tensors = []*onnx.Tensor{rewrite.NewTensor(bookName, t.DataType, []int64{int64(len(book))}, values), f.codes}
 	if len(book) <= 1<<16 && rewrite.Opset(m) >= 6 {
-		f.codes.DataType = onnx.Uint16
-		if len(book) <= 1<<8 {
+		switch {
+		case len(book) <= 1<<4 && rewrite.Opset(m) >= 21 && m.IRVersion >= 10: // the versions that brought 4 bits
+			f.codes.DataType = onnx.Uint4
+		case len(book) <= 1<<8:
 			f.codes.DataType = onnx.Uint8
+		default:
+			f.codes.DataType = onnx.Uint16
 		}
 		indices = names.Fresh(t.Name + ".indices")
 		f.nodes = append(f.nodes, cast(names.Fresh(t.Name+".cast"), f.codes.Name, indices, onnx.Int32))

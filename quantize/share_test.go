@@ -45,6 +45,7 @@ func rewriteCases() []rewriteCase {
 		{"grid, float16", onnx.Float16, []int64{12, 9}, 13, 8, 9, true, 127, []string{"DequantizeLinear", "Cast"}, true},
 		{"grid, bfloat16", onnx.BFloat16, []int64{12, 9}, 13, 8, 0, true, 127, []string{"DequantizeLinear", "Cast"}, false},
 		{"grid, double", onnx.Double, []int64{12, 9}, 13, 8, 0, true, 127, []string{"DequantizeLinear", "Cast"}, true},
+		{"share, 4 bits", onnx.Float, []int64{5, 7}, 21, 10, 0, false, 16, []string{"Cast", "Gather"}, true},
 		{"share rows, 16 bits", onnx.Float, []int64{6, 400}, 11, 6, 400, false, 120, []string{"Cast", "Gather"}, true},
 	}
 }

@@ -6,7 +6,7 @@ or where more than 5 % of the weights are plain there that the archive holds as 
 
     python packed.py [--presets fast,balanced,small,paper] [--limit 1e-5] [--ours 1e-4] [MODEL.onnx …]
 
-The models are those of the shared data and ResNet-18 and MobileNetV2 of torchvision with random weights.
+The models are those of the shared data and ResNet-18, MobileNetV2 and Swin-T of torchvision with random weights.
 """
 import argparse, json, os
 import numpy as np
@@ -42,7 +42,7 @@ def main():
     p.add_argument('--ours', type=float, default=1e-4)
     p.add_argument('models', nargs='*')
     a, failed = p.parse_args(), 0
-    for model in a.models or shared_models() + exports('torch', ['resnet18', 'mobilenet_v2']):
+    for model in a.models or shared_models() + exports('torch', ['resnet18', 'mobilenet_v2', 'swin_t']):
         for preset in a.presets.split(','):
             with Scratch() as at:
                 effml('compress', model, '--preset', preset, '-o', at('m.effml'), '--emit-onnx', at('plain.onnx'), '--emit-onnx-packed', at('packed.onnx'), '--json', at('r.json'))
