@@ -48,7 +48,7 @@ def main():
     p.add_argument('--only', default='')
     a = p.parse_args()
     for batch in map(int, a.batch.split(',')):
-        names = [n for n in NETS + (list(SHARED) if batch == 1 else []) if not a.only or n in a.only.split(',')]
+        names = [n for n in NETS + list(SHARED) if not a.only or n in a.only.split(',')]
         for threads in map(int, a.threads.split(',')):
             lines = [compare(n, batch, threads, a) for n in names]
             mean = lambda key: round(statistics.geometric_mean(l[key] for l in lines), 3)
