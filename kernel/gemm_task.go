@@ -136,19 +136,18 @@ func (t *gemmTask) fillAndMultiply() {
 	p.source, p.sourceStride = t.b, t.ldb
 	p.last = t.memory(p.lastWidth * p.k)
 	p.packPanels(p.n/p.width, p.panels(), t.b, t.ldb, false)
-	pieces := 1
-	if t.cpu.threads > 1 {
-		pieces = 2 * t.cpu.threads
+	t.do, t.nBlocks = filledPiece, t.cpu.threads // nobody fills the first panel of a piece beside something else: few pieces
+	if t.nBlocks > 1 && p.panels() >= 16*t.nBlocks {
+		t.nBlocks *= 2
 	}
-	t.do, t.nBlock = filledPiece, (p.panels()+pieces-1)/pieces
 	t.scratch = grow(t.scratch, t.cpu.threads)
-	t.run((p.panels() + t.nBlock - 1) / t.nBlock)
+	t.run(t.nBlocks)
 }
 
 func filledPiece(t *gemmTask, i, worker int) {
 	p, r := t.own, t.r
 	p.data, r.scratch = t.workerMemory(worker, 2*p.step)
-	p.rows(&r, i*t.nBlock, min((i+1)*t.nBlock, p.panels()))
+	p.rows(&r, i*p.panels()/t.nBlocks, (i+1)*p.panels()/t.nBlocks)
 }
 
 // workerMemory returns n elements for panels of t.own, and those in which to transpose rows of A, if that is to be done.
