@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Evaluation of images beside Pillow + ONNX Runtime: alternating runs of peers/eval.py and `effml eval` on SqueezeNet 1.1 and the 1,000 sample images,
 each in a process of its own. A JSON line for each number of threads with images/s and accuracy of both; a line that names the images on which the two
-disagree, with the peer's lead of the answer (or of fifth place) that changed, in logits: decoders of JPEG differ by a grey level or two; then, a line a model
+disagree, with the peer's lead of the answer (or of fifth place) that changed, in logits; then, a line a model
 file, what `effml eval` says of three networks, from .onnx and from a lossless .effml. Exits 1 below the peer's rate or away from the published accuracy.
 
     python eval.py [--pairs 3] [--threads 1,2]
