@@ -15,8 +15,12 @@ func FromONNX(o *onnx.Tensor) (*Tensor, error) {
 	return t, err
 }
 
-// anywhere: this processor reads elements wherever they begin, and in a model's file they begin anywhere.
-const anywhere = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+// readable says whether this processor can read elements of the given width where data begin: amd64 and arm64 do so
+// anywhere, and in a model's file elements begin anywhere.
+func readable(data []byte, width int) bool {
+	const anywhere = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+	return anywhere || uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(min(width, 8)) == 0
+}
 
 // View is FromONNX that also tells whether the elements are the bytes that o gave, and no copy of them.
 func View(o *onnx.Tensor) (t *Tensor, view bool, err error) {
@@ -50,7 +54,7 @@ func View(o *onnx.Tensor) (t *Tensor, view bool, err error) {
 	switch bits := o.DataType.Bits(); {
 	case bits < 8:
 		t.data = unpack(raw, t.Len(), bits, o.DataType == onnx.Int4 || o.DataType == onnx.Int2)
-	case !anywhere && len(raw) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(raw)))%uintptr(min(w, 8)) != 0:
+	case !readable(raw, w):
 		t.data = Buffer(len(raw))
 		copy(t.data, raw)
 	default:

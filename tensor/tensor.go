@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
-	"unsafe"
 
 	"github.com/effml/effml/internal/pages"
 	"github.com/effml/effml/onnx"
@@ -161,10 +160,10 @@ func (t *Tensor) Reuse(dt onnx.DataType, shape []int, layout Layout) bool {
 }
 
 // Over returns a tensor whose elements are data, in memory order; nothing is copied. Data must hold at least the elements
-// that the shape says and begin at a multiple of the element's size; it panics otherwise.
+// that the shape says and begin where this processor can read them; it panics otherwise.
 func Over(data []byte, dt onnx.DataType, shape []int, layout Layout) *Tensor {
 	t := &Tensor{Type: dt, Shape: slices.Clone(shape), Layout: layout, data: data}
-	if w := Width(dt); w == 0 || t.Len()*w > len(data) || uintptr(unsafe.Pointer(unsafe.SliceData(data)))%uintptr(min(w, 8)) != 0 {
+	if w := Width(dt); w == 0 || t.Len()*w > len(data) || !readable(data, w) {
 		panic(fmt.Sprintf("tensor: %d bytes over %s %v", len(data), dt, shape))
 	}
 	return t
