@@ -138,13 +138,14 @@ func (p *program) newest() *plan {
 	return p.made
 }
 
-// pack lets operators prepare their constant inputs, once, for the shapes of the first plan, and lets go of those that nobody
-// needs any more.
+// pack lets operators prepare their constant inputs, once, for the shapes of the first plan, and lets go of each that nobody needs any
+// more before the next is prepared: at no time are all weights in memory twice.
 func (p *program) pack(known []ops.Info) error {
 	if p.packed || p.s.options.NoFuse {
 		return nil
 	}
 	p.packed = true
+	uses := p.uses()
 	for _, n := range p.nodes {
 		packer, ok := n.op.(ops.Packer)
 		if !ok || !slices.ContainsFunc(n.in, (*value).constant) {
@@ -159,39 +160,42 @@ func (p *program) pack(known []ops.Info) error {
 		}
 		n.packed, n.dropped = op, dropped
 		for _, i := range dropped {
-			p.drop(n.in[i])
+			if v := n.in[i]; v != nil {
+				uses[v.id]--
+				p.drop(v)
+				if v.constant() && uses[v.id] == 0 {
+					known[v.id].Value = nil
+					p.letGo(v)
+				}
+			}
 		}
 	}
-	p.forget()
 	return nil
 }
 
 // forget lets go of the constants that no operand needs.
 func (p *program) forget() {
 	uses := p.uses()
-	for _, n := range p.nodes {
-		for _, i := range n.dropped {
-			if v := n.in[i]; v != nil {
-				uses[v.id]--
-			}
+	for _, v := range p.values {
+		if v.constant() && uses[v.id] == 0 {
+			p.letGo(v)
 		}
 	}
+}
+
+// letGo lets go of a constant's values: decoded, computed, or those in the file, unless another graph needs these.
+func (p *program) letGo(v *value) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, v := range p.values {
-		if !v.constant() || uses[v.id] > 0 {
-			continue
-		}
-		v.info.Value = nil // decoded, or computed
-		if v.stored != nil && p.s.uses[v.stored] == 0 {
-			p.s.release(v.stored)
-		}
+	v.info.Value = nil
+	if v.stored != nil && p.s.uses[v.stored] == 0 {
+		p.s.release(v.stored)
 	}
 }
 
 // drop notes that an operand needs a constant no longer.
 func (p *program) drop(v *value) {
-	if v != nil && v.info.Value != nil && v.stored != nil {
+	if v.info.Value != nil && v.stored != nil {
 		p.s.uses[v.stored]--
 	}
 }
