@@ -84,9 +84,9 @@ class Scratch:
         shutil.rmtree(self.path)
 
 
-def peer(script, *args):
+def peer(script, *args, **kw):
     """Runs a script of bench/peers with this Python."""
-    return run([sys.executable, os.path.join(PEERS, script), *map(str, args)])
+    return run([sys.executable, os.path.join(PEERS, script), *map(str, args)], **kw)
 
 
 def shared(*parts):
@@ -127,6 +127,15 @@ def answers(model, x, at, threads=2, **env):
     effml('run', model, '--input', at('x.npy'), '-o', at('y.npz'), '--force', '--quiet', '--threads', threads, env=env)
     with np.load(at('y.npz')) as out:
         return out[out.files[0]]
+
+
+def external(name, dims, data, offset, length):
+    """A float32 tensor whose values lie in the file data, beside the model."""
+    from onnx import TensorProto
+    t = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=dims, data_location=TensorProto.EXTERNAL)
+    for key, value in dict(location=os.path.basename(data), offset=offset, length=length).items():
+        t.external_data.add(key=key, value=str(value))
+    return t
 
 
 def vgg16():

@@ -10,7 +10,7 @@ import argparse, os
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from common import Scratch, effml, show, size
+from common import Scratch, effml, external, show, size
 
 MB = 1 << 20
 ROW = 1024  # floats
@@ -22,11 +22,8 @@ def generate(path, tensors, mib):
     rows = mib * MB // 4 // ROW
     with open(path + '.data', 'wb') as f:
         for i in range(tensors):
-            w = TensorProto(name=f'w{i}', data_type=TensorProto.FLOAT, dims=[rows, ROW], data_location=TensorProto.EXTERNAL)
-            for key, value in dict(location=os.path.basename(path) + '.data', offset=i * mib * MB, length=mib * MB).items():
-                w.external_data.add(key=key, value=str(value))
-            weights.append(w)
-            nodes.append(helper.make_node('Gather', [w.name, 'index'], [f'y{i}']))
+            weights.append(external(f'w{i}', [rows, ROW], path + '.data', i * mib * MB, mib * MB))
+            nodes.append(helper.make_node('Gather', [f'w{i}', 'index'], [f'y{i}']))
             outputs.append(helper.make_tensor_value_info(f'y{i}', TensorProto.FLOAT, [ROW]))
             for k in range(1, mib, 2):
                 f.seek((i * mib + k) * MB)
