@@ -3,7 +3,6 @@ package ops
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -14,11 +13,10 @@ import (
 // multiplies by the scales and quantises again. x is [N, C, …] with one to three spatial dimensions, w [M, C/groups, …] with a zero
 // point (and scale) in all or for each output channel. Padding stands for the number 0.
 type convInteger struct {
-	*window
-	linear bool
+	factors8
+	window *window
 	group  int
-	pool   *sync.Pool // of *integerConv
-	packed *factor8   // w where it is constant
+	states *states[integerConv]
 }
 
 func newConvInteger(n *Node) (Op, error) { return newIntegerConv(n, false) }
@@ -26,7 +24,7 @@ func newQLinearConv(n *Node) (Op, error) { return newIntegerConv(n, true) }
 
 func newIntegerConv(n *Node, linear bool) (Op, error) {
 	w, err := newWindow(n)
-	o := &convInteger{window: w, linear: linear, group: n.Int("group", 1), pool: &sync.Pool{New: func() any { return new(integerConv) }}}
+	o := &convInteger{factors8{linear: linear}, w, n.Int("group", 1), new(states[integerConv])}
 	if o.group < 1 {
 		return nil, fmt.Errorf("attribute group is %d", o.group)
 	}
@@ -35,20 +33,14 @@ func newIntegerConv(n *Node, linear bool) (Op, error) {
 
 // Pack widens constant weights.
 func (o *convInteger) Pack(_ *kernel.CPU, info []Info) (Op, []int, error) {
-	zero := 3
-	if o.linear {
-		zero = 5
-	}
-	if v := info[o.w()].Value; v == nil || len(v.Shape) < 3 || v.Len() == 0 {
+	if v := info[o.second()].Value; v == nil || len(v.Shape) < 3 || v.Len() == 0 {
 		return nil, nil, nil
 	}
-	w, err := packed8(info, o.w(), zero, channels)
-	if w == nil || err != nil {
+	f, dropped, err := o.pack(info, channels)
+	if f == nil || err != nil {
 		return nil, nil, err
 	}
-	p := *o
-	p.pool, p.packed = &sync.Pool{New: o.pool.New}, w
-	return &p, []int{o.w()}, nil
+	return &convInteger{*f, o.window, o.group, new(states[integerConv])}, dropped, nil
 }
 
 // channels tells the output channel of an element of weights.
@@ -60,32 +52,17 @@ func channels(shape []int) func(i int) int {
 	return func(i int) int { return i / per }
 }
 
-// w returns which input is w.
-func (o *convInteger) w() int {
-	if o.linear {
-		return 3
-	}
-	return 1
-}
-
 func (o *convInteger) Infer(in []Info) ([]Info, error) {
-	x, w := in[0], in[o.w()]
-	if !isCode8(x) || !isCode8(w) {
-		return nil, fmt.Errorf("input and weights are of types %s and %s, not int8 or uint8", x.Type, w.Type)
-	}
-	out := Info{Type: onnx.Int32}
-	if o.linear {
-		out.Type = in[7].Type
-	}
-	if x.Shape == nil || w.Shape == nil {
-		return []Info{out}, nil
+	dt, err := o.infer(in)
+	x, w := in[0], in[o.second()]
+	if err != nil || x.Shape == nil || w.Shape == nil {
+		return []Info{{Type: dt}}, err
 	}
 	if len(x.Shape) < 3 || len(x.Shape) > 5 || len(w.Shape) != len(x.Shape) {
 		return nil, fmt.Errorf("input and weights have shapes %s and %s, not three to five dimensions", x.Shape, w.Shape)
 	}
-	spatial, err := o.infer(x.Shape[2:], w.Shape[2:], forward{})
-	out.Shape = append(Shape{x.Shape[0], w.Shape[0]}, spatial...)
-	return []Info{out}, err
+	spatial, err := o.window.infer(x.Shape[2:], w.Shape[2:], forward{})
+	return []Info{{Type: dt, Shape: append(Shape{x.Shape[0], w.Shape[0]}, spatial...)}}, err
 }
 
 // Cost counts the products.
@@ -94,7 +71,7 @@ func (o *convInteger) Cost(in, out []Info) Cost {
 	for _, d := range out[0].Shape {
 		n *= int64(d.N)
 	}
-	for _, d := range in[o.w()].Shape[1:] {
+	for _, d := range in[o.second()].Shape[1:] {
 		n *= int64(d.N)
 	}
 	return Cost{MACs: n}
@@ -134,46 +111,27 @@ const tilePositions = 256
 const fewChannels = 4
 
 func (o *convInteger) Run(c *Call) error {
-	r := o.pool.Get().(*integerConv)
-	defer o.pool.Put(r)
+	r := o.states.get()
+	defer o.states.put(r)
 	defer func() { r.x, r.y, r.bias = nil, nil, nil }()
-	var dt onnx.DataType
-	var shape []int
 	x := c.In[0]
-	if err := codes8(x); err != nil {
-		return fmt.Errorf("input 0 %w", err)
-	}
-	if o.packed != nil {
-		dt, shape = o.packed.Type, o.packed.shape
-	} else {
-		w := c.In[o.w()]
-		if err := codes8(w); err != nil {
-			return fmt.Errorf("input %d %w", o.w(), err)
-		}
-		dt, shape = w.Type, w.Shape
+	dt, shape, err := o.operands(c)
+	if err != nil {
+		return err
 	}
 	out, err := o.shapes(r, x.Shape, shape)
 	if err != nil {
 		return err
 	}
-	zx, zw, err := o.parameters(c, r, dt, shape[0])
+	zx, zw, err := o.scales(c, r, dt, shape[0])
 	if err != nil {
 		return err
 	}
-	if o.packed != nil {
-		r.w = o.packed.values
-	} else {
-		r.own.set(c.In[o.w()], zw, channels(shape))
-		r.w = r.own.values
-	}
+	r.w = o.widen(c, &r.own, zw, channels).values
 	r.cpu, r.x, r.linear = c.CPU, x, o.linear
 	r.exact = min(exactDepth(largest(x.Type, []int32{zx}), largest(dt, zw)), 2*tilePositions)
 	r.table = newWidened(x.Type, zx)
-	result := onnx.Int32
-	if o.linear {
-		result = c.In[7].Type
-	}
-	if r.y, err = c.Out(0, result, out); err != nil {
+	if r.y, err = c.Out(0, o.result(c), out); err != nil {
 		return err
 	}
 	r.run()
@@ -189,7 +147,7 @@ func (o *convInteger) shapes(r *integerConv, x, w []int) ([]int, error) {
 		return nil, fmt.Errorf("%d input channels and weights %v in %d groups", x[1], w, o.group)
 	}
 	var err error
-	if r.slides, err = o.slides(r.slides, x[2:], w[2:]); err != nil {
+	if r.slides, err = o.window.slides(r.slides, x[2:], w[2:]); err != nil {
 		return nil, err
 	}
 	out := []int{x[0], w[0]}
@@ -204,14 +162,9 @@ func (o *convInteger) shapes(r *integerConv, x, w []int) ([]int, error) {
 	return out, nil
 }
 
-// parameters reads scales, zero points and the bias, of weights of a type and m output channels.
-func (o *convInteger) parameters(c *Call, r *integerConv, w onnx.DataType, m int) (zx int32, zw []int32, err error) {
-	var q [3]quantised
-	if o.linear {
-		q, err = c.linear(c.In[0].Type, w)
-	} else {
-		q[0].zero, q[1].zero, err = c.integerZeros(c.In[0].Type, w)
-	}
+// scales reads scales, zero points and the bias, of weights of a type and m output channels.
+func (o *convInteger) scales(c *Call, r *integerConv, w onnx.DataType, m int) (zx int32, zw []int32, err error) {
+	q, err := o.parameters(c, c.In[0].Type, w)
 	if err != nil {
 		return 0, nil, err
 	}

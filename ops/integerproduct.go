@@ -3,7 +3,6 @@ package ops
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -120,70 +119,4 @@ func requantise(dst []byte, acc []int32, scale []float32, step int, zero int32, 
 	for i, v := range acc {
 		dst[i] = byte(roundWithin(float32(v)*scale[i*step], lo, hi) + zero)
 	}
-}
-
-// quantised are the scale and the zero point of a value as they come in.
-type quantised struct {
-	scale []float32
-	zero  []int32
-}
-
-// quantised reads inputs i and i+1: the scale and the zero point of values of type dt.
-func (c *Call) quantised(i int, dt onnx.DataType) (q quantised, err error) {
-	if c.In[i].Type.Bits() < 16 || !c.In[i].Type.IsFloat() {
-		return q, fmt.Errorf("input %d, a scale, is %s", i, c.In[i])
-	}
-	if q.scale, err = decoded(nil, c.In[i]); err != nil {
-		return q, err
-	}
-	if q.zero, err = zeroPoints(c.In[i+1], dt); err != nil {
-		return q, fmt.Errorf("input %d, a zero point, %w", i+1, err)
-	}
-	if len(q.scale) != len(q.zero) {
-		return q, fmt.Errorf("input %d has %d zero points for %d scales", i+1, len(q.zero), len(q.scale))
-	}
-	return q, nil
-}
-
-// factor8 is a constant or variable factor of 8 bits, widened.
-type factor8 struct {
-	Type   onnx.DataType
-	shape  []int
-	values []float32 // less the zero points
-}
-
-// set widens a tensor less the zero points; that of element i is zeros[line(i) % len(zeros)].
-func (f *factor8) set(t *tensor.Tensor, zeros []int32, line func(i int) int) {
-	f.Type, f.shape = t.Type, append(f.shape[:0], t.Shape...)
-	f.values = resized(f.values, t.Len())
-	if len(zeros) == 1 {
-		newWidened(t.Type, zeros[0]).apply(f.values, t.Bytes())
-		return
-	}
-	newWidened(t.Type, 0).apply(f.values, t.Bytes())
-	for i := range f.values {
-		f.values[i] -= float32(zeros[line(i)%len(zeros)])
-	}
-}
-
-// packed8 widens a factor whose value, and whose zero points if there are any, are constant; nil if they are not. Infos of
-// inputs that are left out may be missing.
-func packed8(in []Info, factor, zero int, line func(shape []int) func(i int) int) (*factor8, error) {
-	t := in[factor].Value
-	if t == nil || codes8(t) != nil {
-		return nil, nil //nolint:nilnil,nilerr // Run says what is wrong
-	}
-	var z *tensor.Tensor
-	if zero < len(in) && !in[zero].Missing() {
-		if z = in[zero].Value; z == nil {
-			return nil, nil //nolint:nilnil // nothing to pack
-		}
-	}
-	zeros, err := zeroPoints(z, t.Type)
-	if err != nil {
-		return nil, fmt.Errorf("input %d, a zero point, %w", zero, err)
-	}
-	f := new(factor8)
-	f.set(t, zeros, line(slices.Clone(t.Shape)))
-	return f, nil
 }

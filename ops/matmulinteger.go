@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -15,40 +14,26 @@ import (
 // quantises it again. A [.., M, K] may have a zero point (and scale) for each row, B [.., K, N] for each column; the dimensions
 // before the last two are broadcast, and vectors are multiplied as NumPy's matmul does.
 type matMulInteger struct {
-	linear  bool
-	pool    *sync.Pool // of *integerProduct
-	packedB *factor8   // B where it is constant
+	factors8
+	states *states[integerProduct]
 }
 
-func newMatMulInteger(*Node) (Op, error) { return &matMulInteger{pool: integerPool()}, nil }
+func newMatMulInteger(*Node) (Op, error) { return newIntegerMatMul(false), nil }
+func newQLinearMatMul(*Node) (Op, error) { return newIntegerMatMul(true), nil }
 
-func newQLinearMatMul(*Node) (Op, error) {
-	return &matMulInteger{linear: true, pool: integerPool()}, nil
-}
-
-func integerPool() *sync.Pool { return &sync.Pool{New: func() any { return new(integerProduct) }} }
-
-// b returns which input is B.
-func (o *matMulInteger) b() int {
-	if o.linear {
-		return 3
-	}
-	return 1
+func newIntegerMatMul(linear bool) Op {
+	return &matMulInteger{factors8{linear: linear}, new(states[integerProduct])}
 }
 
 func (o *matMulInteger) Infer(in []Info) ([]Info, error) {
-	a, b := in[0], in[o.b()]
-	if !isCode8(a) || !isCode8(b) {
-		return nil, fmt.Errorf("factors are of types %s and %s, not int8 or uint8", a.Type, b.Type)
+	dt, err := o.infer(in)
+	if err != nil {
+		return nil, err
 	}
-	dt := onnx.Int32
-	if o.linear {
-		dt = in[7].Type
-	}
-	if a.Shape == nil || b.Shape == nil {
+	x, y := in[0].Shape, in[o.second()].Shape
+	if x == nil || y == nil {
 		return []Info{{Type: dt}}, nil
 	}
-	x, y := a.Shape, b.Shape
 	if len(x) == 0 || len(y) == 0 {
 		return nil, errors.New("a factor has rank 0")
 	}
@@ -153,36 +138,23 @@ type integerProduct struct {
 
 // Pack widens a constant B.
 func (o *matMulInteger) Pack(_ *kernel.CPU, info []Info) (Op, []int, error) {
-	zero := 3
-	if o.linear {
-		zero = 5
-	}
-	if v := info[o.b()].Value; v == nil || len(v.Shape) == 0 {
+	if v := info[o.second()].Value; v == nil || len(v.Shape) == 0 {
 		return nil, nil, nil
 	}
-	b, err := packed8(info, o.b(), zero, columns)
-	if b == nil || err != nil {
+	f, dropped, err := o.pack(info, columns)
+	if f == nil || err != nil {
 		return nil, nil, err
 	}
-	return &matMulInteger{linear: o.linear, pool: integerPool(), packedB: b}, []int{o.b()}, nil
+	return &matMulInteger{*f, new(states[integerProduct])}, dropped, nil
 }
 
 func (o *matMulInteger) Run(c *Call) error {
-	r := o.pool.Get().(*integerProduct)
-	defer o.pool.Put(r)
-	a, b := c.In[0], o.packedB
-	if err := codes8(a); err != nil {
-		return fmt.Errorf("input 0 %w", err)
-	}
-	var typeB onnx.DataType
-	var shapeB []int
-	if b != nil {
-		typeB, shapeB = b.Type, b.shape
-	} else {
-		if err := codes8(c.In[o.b()]); err != nil {
-			return fmt.Errorf("input %d %w", o.b(), err)
-		}
-		typeB, shapeB = c.In[o.b()].Type, c.In[o.b()].Shape
+	r := o.states.get()
+	defer o.states.put(r)
+	a := c.In[0]
+	typeB, shapeB, err := o.operands(c)
+	if err != nil {
+		return err
 	}
 	mats, err := newMatrices(a.Shape, shapeB)
 	if err != nil {
@@ -199,20 +171,12 @@ func (o *matMulInteger) Run(c *Call) error {
 		return err
 	}
 	r.a.set(a, q[0].zero, func(i int) int { return i / mats.k })
-	if b == nil {
-		b = &r.b
-		b.set(c.In[o.b()], q[1].zero, columns(shapeB))
-	}
-	return o.multiply(c, r, &mats, b, q)
+	return o.multiply(c, r, &mats, o.widen(c, &r.b, q[1].zero, columns), q)
 }
 
 // multiply computes all products from the widened factors r.a and b.
 func (o *matMulInteger) multiply(c *Call, r *integerProduct, mats *matrices, b *factor8, q [3]quantised) error {
-	dt := onnx.Int32
-	if o.linear {
-		dt = c.In[7].Type
-	}
-	y, err := c.Out(0, dt, mats.out)
+	y, err := c.Out(0, o.result(c), mats.out)
 	if err != nil {
 		return err
 	}
@@ -227,7 +191,7 @@ func (o *matMulInteger) multiply(c *Call, r *integerProduct, mats *matrices, b *
 		clear(acc)
 		multiply(c.CPU, acc, r.a.values[mats.a[i]*mats.m*mats.k:], mats.k, b.values[mats.b[i]*mats.k*mats.n:], r.part, mats.m, mats.n, mats.k, depth)
 		if o.linear {
-			r.requantise(y.Bytes()[i*mn:(i+1)*mn], mats, i, q, dt == onnx.Int8)
+			r.requantise(y.Bytes()[i*mn:(i+1)*mn], mats, i, q, y.Type == onnx.Int8)
 		}
 	}
 	return nil
@@ -239,45 +203,6 @@ func (q quantised) lines(what string, n int, stack bool) error {
 		return fmt.Errorf("%s has %d zero points for %d lines", what, z, n)
 	}
 	return nil
-}
-
-// parameters reads the scales and zero points of A, B and the result.
-func (o *matMulInteger) parameters(c *Call, a, b onnx.DataType) (q [3]quantised, err error) {
-	if !o.linear {
-		q[0].zero, q[1].zero, err = c.integerZeros(a, b)
-		return q, err
-	}
-	return c.linear(a, b)
-}
-
-// linear reads the scales and zero points of a linear operator's factors, at inputs 1 and 4, and result, at 6.
-func (c *Call) linear(a, b onnx.DataType) (q [3]quantised, err error) {
-	if err := codes8(c.In[7]); err != nil {
-		return q, fmt.Errorf("input 7 %w", err)
-	}
-	for i, dt := range []onnx.DataType{a, b, c.In[7].Type} {
-		if q[i], err = c.quantised([]int{1, 4, 6}[i], dt); err != nil {
-			return q, err
-		}
-	}
-	if len(q[2].scale) != 1 {
-		return q, fmt.Errorf("the result has %d scales, not one", len(q[2].scale))
-	}
-	return q, nil
-}
-
-// integerZeros reads the zero points of an operator whose factors and zero points are inputs 0 to 3.
-func (c *Call) integerZeros(a, b onnx.DataType) (za, zb []int32, err error) {
-	zeros := [2][]int32{{0}, {0}}
-	for i, dt := range []onnx.DataType{a, b} {
-		if len(c.In) <= 2+i {
-			continue
-		}
-		if zeros[i], err = zeroPoints(c.In[2+i], dt); err != nil {
-			return nil, nil, fmt.Errorf("input %d, a zero point, %w", 2+i, err)
-		}
-	}
-	return zeros[0], zeros[1], nil
 }
 
 // columns tells the column of an element of the second factor, counted through all matrices.
