@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -204,4 +205,14 @@ func (numbers[T]) cumulate(o *cumulative, dst, src *tensor.Tensor, p pile) {
 			at += step
 		}
 	}
+}
+
+// Gradient of a sum is the sum of what arrives in the other direction. Products are not supported.
+func (o *cumulative) Gradient(g *Gradient) error {
+	if o.product {
+		return errors.New("cumulative products are not supported")
+	}
+	dy, _ := g.Of(0)
+	g.Set(0, g.Node("CumSum", with(attrBool("exclusive", o.exclusive), attrBool("reverse", !o.reverse)), dy, g.In(1)))
+	return nil
 }

@@ -397,3 +397,77 @@ func power[T number](x, y T) T {
 	}
 	return result
 }
+
+// Gradient is that of the function, summed where an operand was broadcast. Of equal operands of Min and Max each gets half, as in
+// PyTorch; Mod is straight through for the dividend of fmod and refused otherwise.
+func (o *arithmetic) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	switch o.kind {
+	case kindAdd:
+		n := 1.0
+		if o.count != nil {
+			n = float64(g.Inputs())
+		}
+		dy = g.Scale(dy, 1/n)
+		for i := range g.Inputs() {
+			if g.Wants(i) {
+				g.SetSum(i, dy)
+			}
+		}
+	case kindMin, kindMax:
+		o.extremeGradient(g, dy)
+	case kindSub, kindMul, kindDiv, kindPow:
+		for i := range 2 {
+			if g.Wants(i) {
+				g.SetSum(i, o.partial(g, dy, i))
+			}
+		}
+	default:
+		return fmt.Errorf("it is not differentiable")
+	}
+	return nil
+}
+
+// partial is the gradient of operand i before broadcasting is undone.
+func (o *arithmetic) partial(g *Gradient, dy Value, i int) Value {
+	a, b := g.In(0), g.In(1)
+	switch {
+	case o.kind == kindSub && i == 0:
+		return dy
+	case o.kind == kindSub:
+		return g.Neg(dy)
+	case o.kind == kindMul:
+		return g.Mul(dy, g.In(1-i))
+	case o.kind == kindDiv && i == 0:
+		return g.Div(dy, b)
+	case o.kind == kindDiv:
+		return g.Neg(g.Div(g.Mul(dy, g.Out(0)), b))
+	}
+	b = g.Cast(b, a)
+	if i == 0 { // b·a^(b−1), and 0 where b is 0
+		slope := g.Mul(b, g.Node("Pow", nil, a, g.Sub(b, g.Scalar(a, 1))))
+		zero := g.Scalar(a, 0)
+		return g.Mul(dy, g.Where(g.Node("Equal", nil, b, zero), zero, slope))
+	}
+	// y·log a, and 0 where a is 0
+	zero := g.Scalar(a, 0)
+	log := g.Where(g.Node("Equal", nil, a, zero), zero, g.Node("Log", nil, a))
+	return g.Cast(g.Mul(g.Mul(dy, g.Out(0)), log), g.In(1))
+}
+
+// extremeGradient shares what arrives among the operands that are equal to the result.
+func (o *arithmetic) extremeGradient(g *Gradient, dy Value) {
+	y := g.Out(0)
+	is := make([]Value, g.Inputs())
+	count := g.Scalar(y, 0)
+	for i := range is {
+		is[i] = g.Cast(g.Node("Equal", nil, g.In(i), y), y)
+		count = g.Add(count, is[i])
+	}
+	dy = g.Div(dy, count)
+	for i := range is {
+		if g.Wants(i) {
+			g.SetSum(i, g.Mul(dy, is[i]))
+		}
+	}
+}

@@ -77,39 +77,6 @@ func newBodyNode(n *onnx.Node, opset int64) (*bodyNode, error) {
 	return node, err
 }
 
-// freeNames lists the names that a graph uses and does not define.
-func freeNames(g *onnx.Graph) []string {
-	defined, free := map[string]bool{"": true}, []string{}
-	use := func(names ...string) {
-		for _, name := range names {
-			if !defined[name] {
-				free = append(free, name)
-			}
-		}
-	}
-	for _, t := range g.Initializers {
-		defined[t.Name] = true
-	}
-	for _, v := range g.Inputs {
-		defined[v.Name] = true
-	}
-	for _, n := range g.Nodes {
-		use(n.Inputs...)
-		for _, a := range n.Attributes {
-			if a.G != nil {
-				use(freeNames(a.G)...)
-			}
-		}
-		for _, name := range n.Outputs {
-			defined[name] = true
-		}
-	}
-	for _, v := range g.Outputs {
-		use(v.Name)
-	}
-	return free
-}
-
 // opsetOf returns the version of a domain's operator set that a model imports.
 func opsetOf(m *onnx.Model, domain string) int64 {
 	for _, s := range m.OpsetImports {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -327,4 +328,17 @@ func parseInteger(s string, to onnx.DataType) (int64, error) {
 		return int64(v), err
 	}
 	return strconv.ParseInt(s[:end], 10, 64)
+}
+
+// Gradient converts back. Codes that become numbers count as what they stand for.
+func (o *castOp) Gradient(g *Gradient) error {
+	if o.bits {
+		return errors.New("bits are not differentiable")
+	}
+	dy, _ := g.Of(0)
+	if x := g.In(0); typesFloat.has(x.Type) {
+		dy = g.Cast(dy, x)
+	}
+	g.Set(0, dy)
+	return nil
 }

@@ -84,3 +84,16 @@ func (o *centerCropPad) Run(c *Call) error {
 	}
 	return (&padding{}).surround(c, w, out, x, own, shape, before, nil)
 }
+
+// Gradient pads what was cropped and crops what was padded.
+func (o *centerCropPad) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, y := g.In(0).Dims(), dy.Dims()
+	pads := make([]int, 2*len(x))
+	for i, d := range x {
+		pads[i] = (d - y[i]) / 2
+		pads[len(x)+i] = d - y[i] - pads[i]
+	}
+	g.Set(0, g.apply("Pad", dy, g.Ints(pads...)))
+	return nil
+}

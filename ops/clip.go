@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -145,5 +146,27 @@ func clipNumbers[T number](c *Call, o *clip, lo, hi T) error {
 		}
 		dst[i] = v
 	}
+	return nil
+}
+
+// Gradient passes where the number is within the limits, these included, as PyTorch's clamp has it. Limits get none.
+func (o *clip) Gradient(g *Gradient) error {
+	if g.Wants(1) || g.Wants(2) {
+		return errors.New("limits are not differentiated")
+	}
+	dy, _ := g.Of(0)
+	x, zero := g.In(0), g.Scalar(dy, 0)
+	limit := func(i int) Value {
+		if o.limits != nil {
+			return g.Scalar(x, float64(o.limits[i-1]))
+		}
+		return g.In(i)
+	}
+	for i, op := range []string{1: "GreaterOrEqual", 2: "LessOrEqual"} {
+		if i > 0 && (o.limits != nil || g.Has(i)) {
+			dy = g.Where(g.apply(op, x, limit(i)), dy, zero)
+		}
+	}
+	g.Set(0, dy)
 	return nil
 }

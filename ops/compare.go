@@ -175,3 +175,16 @@ func (where) Run(c *Call) error {
 	movingOf(x.Type).choose(out, cond, x, y, &w.walk)
 	return nil
 }
+
+// Gradient goes to the operand that each element is from.
+func (where) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	zero := g.Scalar(dy, 0)
+	if g.Wants(1) {
+		g.SetSum(1, g.Where(g.In(0), dy, zero))
+	}
+	if g.Wants(2) {
+		g.SetSum(2, g.Where(g.In(0), zero, dy))
+	}
+	return nil
+}

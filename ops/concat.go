@@ -306,3 +306,31 @@ func (o *split) Run(c *Call) error {
 	}
 	return nil
 }
+
+// Gradient splits what arrives.
+func (o *concat) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	axis, err := axisOf(o.axis, len(dy.Dims()))
+	if err != nil {
+		return err
+	}
+	first := 0
+	for i := range g.Inputs() {
+		last := first + g.In(i).Dims()[axis]
+		if g.Wants(i) {
+			g.Set(i, g.Node("Slice", nil, dy, g.Ints(first), g.Ints(last), g.Ints(axis)))
+		}
+		first = last
+	}
+	return nil
+}
+
+// Gradient puts the gradients of the parts together.
+func (o *split) Gradient(g *Gradient) error {
+	var parts []Value
+	for i := range g.Outputs() {
+		parts = append(parts, g.OfOrZero(i))
+	}
+	g.Set(0, g.Node("Concat", with(attrInt("axis", o.axis)), parts...))
+	return nil
+}

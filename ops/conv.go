@@ -134,3 +134,46 @@ func multiplyTransposed[T float32 | float64](cpu *kernel.CPU, dst []T, ldc int, 
 		}
 	}
 }
+
+// Gradient is transposed convolution for the input; for the weights what ConvWeightGrad does, and for the bias the sum over all pixels.
+func (o *conv) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, w := g.In(0).Dims(), g.In(1).Dims()
+	slides, err := o.window.slides(nil, x[2:], w[2:])
+	if err != nil {
+		return err
+	}
+	if g.Wants(0) {
+		extra := make([]int, len(slides))
+		for i, s := range slides {
+			extra[i] = s.in - ((s.out-1)*s.stride + s.extent() - s.before - s.after)
+		}
+		g.Set(0, g.Node("ConvTranspose", append(windowAttributes(slides, o.groups), attrInts("output_padding", extra...)), dy, g.In(1)))
+	}
+	if g.Wants(1) {
+		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(slides, o.groups), g.In(0), dy))
+	}
+	if g.Wants(2) {
+		g.Set(2, g.channelSum(dy))
+	}
+	return nil
+}
+
+// channelSum sums v [N, C, …] to [C].
+func (g *Gradient) channelSum(v Value) Value {
+	axes := []int{0}
+	for i := 2; i < len(v.Dims()); i++ {
+		axes = append(axes, i)
+	}
+	return g.Reshape(g.ReduceSum(v, axes...), v.Dims()[1:2])
+}
+
+// windowAttributes describes how a kernel slides.
+func windowAttributes(slides []slide, groups int) []*onnx.Attribute {
+	n := len(slides)
+	size, strides, dilations, pads := make([]int, n), make([]int, n), make([]int, n), make([]int, 2*n)
+	for i, s := range slides {
+		size[i], strides[i], dilations[i], pads[i], pads[n+i] = s.kernel, s.stride, s.dilation, s.before, s.after
+	}
+	return with(attrInts("kernel_shape", size...), attrInts("strides", strides...), attrInts("dilations", dilations...), attrInts("pads", pads...), attrInt("group", groups))
+}

@@ -132,3 +132,34 @@ func spreadOut[T float32 | float64](c *Call, groups int, s *convState, y *tensor
 		}
 	}
 }
+
+// Gradient is convolution for the input; for the weights the gradient of that, and for the bias the sum over all pixels.
+func (o *convTranspose) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, w := g.In(0).Dims(), g.In(1).Dims()
+	var s convState
+	if err := o.slides(&s, x, w); err != nil {
+		return err
+	}
+	if g.Wants(2) {
+		g.Set(2, g.channelSum(dy))
+	}
+	// Pixels of the output that no window reaches are cut off, and the padding of those at the end that reach beyond it is what is left.
+	ends := slices.Clone(dy.Dims())
+	for i := range s.slides {
+		d := &s.slides[i]
+		reach := (d.out-1)*d.stride + d.extent() - d.before
+		d.in = min(d.in, reach)
+		d.after, ends[i+2] = reach-d.in, d.in
+	}
+	if !slices.Equal(ends, dy.Dims()) {
+		dy = g.apply("Slice", dy, g.Ints(make([]int, len(ends))...), g.Ints(ends...))
+	}
+	if g.Wants(0) {
+		g.Set(0, g.Node("Conv", windowAttributes(s.slides, o.groups), dy, g.In(1)))
+	}
+	if g.Wants(1) {
+		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(s.slides, o.groups), dy, g.In(0)))
+	}
+	return nil
+}

@@ -138,3 +138,17 @@ func (o *depthToSpace) Run(c *Call) error {
 	}
 	return nil
 }
+
+// Gradient is the inverse.
+func (o *depthToSpace) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	mode, op := "DCR", "SpaceToDepth"
+	if o.last {
+		mode = "CRD"
+	}
+	if o.inverse {
+		op = "DepthToSpace"
+	}
+	g.Set(0, g.Node(op, with(attrInt("blocksize", o.block), attrText("mode", mode)), dy))
+	return nil
+}

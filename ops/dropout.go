@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/effml/effml/onnx"
@@ -192,4 +193,29 @@ func (t *twister) uint32() uint32 {
 func (t *twister) float64() float64 {
 	a, b := t.uint32()>>5, t.uint32()>>6
 	return (float64(a)*(1<<26) + float64(b)) / (1 << 53)
+}
+
+// Gradient drops what was dropped.
+func (o *dropout) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	if !g.Has(2) {
+		g.Set(0, dy)
+		return nil
+	}
+	training := g.In(2).Value
+	if training == nil {
+		return errors.New("input 2, whether it is training, is not constant")
+	}
+	train, err := truth(training)
+	if err != nil || !train {
+		g.Set(0, dy)
+		return err
+	}
+	one := g.Scalar(dy, 1)
+	kept := g.Sub(one, g.Scalar(dy, float64(o.ratio)))
+	if g.Has(1) {
+		kept = g.Sub(one, g.Reshape(g.Cast(g.In(1), dy), nil))
+	}
+	g.Set(0, g.Where(g.Out(1), g.Div(dy, kept), g.Scalar(dy, 0)))
+	return nil
 }

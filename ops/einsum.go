@@ -399,3 +399,88 @@ func multiplyBatch[T number](cpu *kernel.CPU, dst, a, b []T, batch, m, n, k int)
 		multiplyRows(dst[i*m*n:], a[i*m*k:], b[i*k*n:], m, n, k)
 	}
 }
+
+// Gradient is, for an operand, the sum over the others and what arrives; where indices occur in that operand alone all their elements get the
+// same. Equations in which an operand has an index twice are not supported.
+func (o *einsum) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	names, most := make([][]label, len(o.inputs)), 0
+	for i := range o.inputs {
+		n, err := o.dots(i, len(g.In(i).Dims()))
+		if err != nil {
+			return err
+		}
+		names[i], most = labels(o.inputs[i], n), max(most, n)
+		for k, l := range names[i] {
+			if slices.Contains(names[i][:k], l) {
+				return errors.New("an operand that has an index twice is not supported")
+			}
+		}
+	}
+	letters, err := letterOf(slices.Concat(append(names, labels(o.output, most))...))
+	if err != nil {
+		return err
+	}
+	// without drops dimensions of 1, which may stand for longer ones that ellipses broadcast to.
+	without := func(v Value, own []label) (Value, []label) {
+		var shape []int
+		var kept []label
+		for k, d := range v.Dims() {
+			if d != 1 {
+				shape, kept = append(shape, d), append(kept, own[k])
+			}
+		}
+		return g.Reshape(v, shape), kept
+	}
+	text := func(list []label) string {
+		var b strings.Builder
+		for _, l := range list {
+			b.WriteRune(letters[l])
+		}
+		return b.String()
+	}
+	for i := range o.inputs {
+		if !g.Wants(i) {
+			continue
+		}
+		v, own := without(dy, labels(o.output, most))
+		operands, terms, there := []Value{v}, []string{text(own)}, own
+		for k := range o.inputs {
+			if k == i {
+				continue
+			}
+			v, own := without(g.In(k), names[k])
+			operands, terms, there = append(operands, v), append(terms, text(own)), append(there, own...)
+		}
+		_, own = without(g.In(i), names[i])
+		alone := func(l label) bool { return !slices.Contains(there, l) }
+		sum := g.Node("Einsum", with(attrText("equation", strings.Join(terms, ",")+"->"+text(slices.DeleteFunc(slices.Clone(own), alone)))), operands...)
+		shape := slices.Clone(g.In(i).Dims())
+		for k, l := range names[i] {
+			if alone(l) {
+				shape[k] = 1
+			}
+		}
+		g.Set(i, g.Expand(g.Reshape(sum, shape), g.In(i).Dims()))
+	}
+	return nil
+}
+
+// letterOf gives each index a letter.
+func letterOf(list []label) (map[label]rune, error) {
+	letters, next := map[label]rune{}, 'a'
+	for _, l := range list {
+		if _, ok := letters[l]; ok {
+			continue
+		}
+		switch {
+		case next == 'z'+1:
+			next = 'A'
+		case next == 'Z'+1:
+			return nil, errors.New("more than 52 indices are not supported")
+		}
+		letters[l] = next
+		next++
+	}
+	return letters, nil
+}

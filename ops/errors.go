@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,4 +38,33 @@ func (e *UnsupportedError) Error() string {
 		fmt.Fprintf(&b, "; supported is opset %d to %d", e.Supported[0], e.Supported[1])
 	}
 	return b.String()
+}
+
+// UndifferentiableError lists the nodes that a gradient would have to flow through and cannot.
+type UndifferentiableError struct{ Nodes []UndifferentiableNode }
+
+// UndifferentiableNode is a node without a gradient.
+type UndifferentiableNode struct {
+	Node     string // its name, or else its first output
+	Operator string // with the domain where it is not ONNX's own
+	Err      error  // why, where it is not the operator as such
+}
+
+func (e *UndifferentiableError) Error() string {
+	lines := make([]string, len(e.Nodes))
+	for i, n := range e.Nodes {
+		lines[i] = fmt.Sprintf("node %q: operator %s has no gradient", n.Node, n.Operator)
+		if n.Err != nil {
+			lines[i] = fmt.Sprintf("node %q: gradient of %s: %v", n.Node, n.Operator, n.Err)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *UndifferentiableError) orNil() error {
+	if len(e.Nodes) == 0 {
+		return nil
+	}
+	slices.Reverse(e.Nodes) // as the program has them
+	return e
 }

@@ -185,3 +185,35 @@ func (o *transposition) Run(c *Call) error {
 	c.transpose(out, x, x.Shape, perm, w)
 	return nil
 }
+
+// Gradient sums over the repeats.
+func (o repeat) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	if !o.tile {
+		g.SetSum(0, dy)
+		return nil
+	}
+	x, y := g.In(0).Dims(), dy.Dims()
+	var shape, axes []int
+	for i, d := range x {
+		axes = append(axes, len(shape))
+		shape = append(shape, y[i]/max(d, 1), d)
+	}
+	g.Set(0, g.Reshape(g.ReduceSum(g.Reshape(dy, shape), axes...), x))
+	return nil
+}
+
+// Gradient turns back.
+func (o *transposition) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	perm := make([]int, len(dy.Dims()))
+	if err := o.permutation(perm); err != nil {
+		return err
+	}
+	back := make([]int, len(perm))
+	for i, p := range perm {
+		back[p] = i
+	}
+	g.Set(0, g.Transpose(dy, back...))
+	return nil
+}

@@ -386,3 +386,31 @@ func (numbers[T]) nonZero(index []int, src *tensor.Tensor) []int {
 	}
 	return index
 }
+
+// Gradient adds up what was gathered from the same place.
+func (o *gathering) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x := g.In(0).Dims()
+	axis, err := axisOf(o.axis, len(x))
+	if err == nil {
+		g.Set(0, g.scatterRows(dy, g.In(1), axis, x[axis]))
+	}
+	return err
+}
+
+// Gradient adds up what was taken from the same place.
+func (o *gatherElements) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	g.Set(0, g.Node("ScatterElements", with(attrInt("axis", o.axis), attrText("reduction", "add")), g.zeros(dy, g.In(0).Dims()), g.In(1), dy))
+	return nil
+}
+
+// Gradient adds up what was taken from the same place.
+func (o *gatherND) Gradient(g *Gradient) error {
+	if o.batch > 0 {
+		return fmt.Errorf("attribute batch_dims of %d is not supported", o.batch)
+	}
+	dy, _ := g.Of(0)
+	g.Set(0, g.Node("ScatterND", with(attrText("reduction", "add")), g.zeros(dy, g.In(0).Dims()), g.In(1), dy))
+	return nil
+}

@@ -243,21 +243,9 @@ func (o *gemm) floats(c *Call, p *products, y *tensor.Tensor) error {
 // gemmNumbers is the definition, but for what is fused.
 func gemmNumbers[T number](c *Call, o *gemm, p *products, y *tensor.Tensor) error {
 	a, b, dst := elements[T](c.In[0]), elements[T](c.In[1]), elements[T](y)
-	stepA, nextA, stepB, nextB := 1, p.k, p.n, 1 // along k, and along m or n
-	if o.transA {
-		stepA, nextA = p.m, 1
-	}
-	if o.transB {
-		stepB, nextB = 1, p.k
-	}
-	for i := range p.m {
-		for j := range p.n {
-			var sum T
-			for l := range p.k {
-				sum += a[i*nextA+l*stepA] * b[j*nextB+l*stepB]
-			}
-			dst[i*p.n+j] = T(o.alpha) * sum
-		}
+	multiplyTurned(dst, a, b, p, o.transA, o.transB)
+	for i := range dst {
+		dst[i] *= T(o.alpha)
 	}
 	if o.own(len(c.In)) < 3 || c.In[2] == nil {
 		return nil
@@ -274,6 +262,32 @@ func gemmNumbers[T number](c *Call, o *gemm, p *products, y *tensor.Tensor) erro
 		for k := range row.n {
 			dst[w.at[0]+k*row.step[0]] += T(o.beta) * summand[w.at[2]+k*row.step[2]]
 		}
+	}
+	return nil
+}
+
+// Gradient is products of what arrives with the operands, turned as they are.
+func (o *gemm) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	times := func(a, b Value, transA, transB bool) Value {
+		return g.Node("Gemm", with(attrFloat("alpha", o.alpha), attrBool("transA", transA), attrBool("transB", transB)), a, b)
+	}
+	if g.Wants(0) {
+		if o.transA {
+			g.Set(0, times(g.In(1), dy, o.transB, true))
+		} else {
+			g.Set(0, times(dy, g.In(1), false, !o.transB))
+		}
+	}
+	if g.Wants(1) {
+		if o.transB {
+			g.Set(1, times(dy, g.In(0), true, o.transA))
+		} else {
+			g.Set(1, times(g.In(0), dy, !o.transA, false))
+		}
+	}
+	if g.Wants(2) {
+		g.SetSum(2, g.Scale(dy, float64(o.beta)))
 	}
 	return nil
 }

@@ -162,3 +162,35 @@ func standardise[T float32 | float64](dst, src []T, shape, shared []int) {
 	each(func(i, k int) { d := float64(src[i]) - mean[k]; variance[k] += d * d / count })
 	each(func(i, k int) { dst[i] = T((float64(src[i]) - mean[k]) / (math.Sqrt(variance[k]) + 1e-9)) })
 }
+
+// Gradient is (dy − s·Σ dy·y)/norm, with s being y for p of 2 and the sign of x for 1; 0 where the norm is 0.
+func (o *lpNormalization) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, y, op := g.In(0), g.Out(0), "ReduceL2"
+	slope := y
+	if o.p == 1 {
+		op, slope = "ReduceL1", g.apply("Sign", x)
+	}
+	axis, err := axisOf(o.axis, len(x.Dims()))
+	if err != nil {
+		return err
+	}
+	norm, zero := g.apply(op, x, g.Ints(axis)), g.Scalar(x, 0)
+	along := g.ReduceSum(g.Mul(dy, y), axis)
+	g.Set(0, g.Where(g.apply("Equal", norm, zero), zero, g.Div(g.Sub(dy, g.Mul(slope, along)), norm)))
+	return nil
+}
+
+// Gradient is (dy − mean of dy − z·mean of dy·y)/(deviation + ε), with z = (x − mean)/deviation.
+func (o *meanVariance) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, y := g.In(0), g.Out(0)
+	axes := g.Ints(o.axes...)
+	mean := func(v Value) Value { return g.apply("ReduceMean", v, axes) }
+	centred := g.Sub(x, mean(x))
+	deviation, zero := g.apply("Sqrt", mean(g.Mul(centred, centred))), g.Scalar(x, 0)
+	z := g.Where(g.apply("Equal", deviation, zero), zero, g.Div(centred, deviation))
+	rest := g.Sub(g.Sub(dy, mean(dy)), g.Mul(z, mean(g.Mul(dy, y))))
+	g.Set(0, g.Div(rest, g.Add(deviation, g.Scalar(x, 1e-9))))
+	return nil
+}

@@ -98,3 +98,26 @@ func normaliseChannel[T float32 | float64](o *lrn, dst, src []T, p pile, i int) 
 		out[j] = T(float64(v) / s)
 	}
 }
+
+// Gradient is dy·s^−β − 2αβ/size·x·Σ dy·y/s with s the base of the power, summed over the channels in whose windows x is.
+func (o *lrn) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, y := g.In(0), g.Out(0)
+	before, after := (o.size-1)/2, o.size/2
+	alpha, beta := float64(o.alpha), float64(o.beta)
+	s := g.Add(g.Scale(g.channelMean(g.Mul(x, x), before, after), alpha), g.Scalar(x, float64(o.bias)))
+	rest := g.channelMean(g.Div(g.Mul(dy, y), s), after, before)
+	direct := g.Mul(dy, g.apply("Pow", s, g.Scalar(x, -beta)))
+	g.Set(0, g.Sub(direct, g.Mul(g.Scale(x, 2*alpha*beta), rest)))
+	return nil
+}
+
+// channelMean returns for each channel of v [N, C, …] the sum over channels from before to after it, divided by their number as if none
+// were outside.
+func (g *Gradient) channelMean(v Value, before, after int) Value {
+	dims := v.Dims()
+	n := before + after + 1
+	flat := g.Reshape(v, []int{dims[0], 1, dims[1], product(dims[2:])})
+	mean := g.Node("AveragePool", with(attrInts("kernel_shape", n, 1), attrInts("pads", before, 0, after, 0), attrBool("count_include_pad", true)), flat)
+	return g.Reshape(mean, dims)
+}

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,11 +12,14 @@ import (
 
 // matMul is MatMul: products of the matrices that the last two dimensions of a and b are; the others broadcast. A vector a is a row, and a
 // vector b a column, whose dimension the result lacks. Types: floating-point ones, and integers of 32 and 64 bits, which wrap.
+//
+// In [Domain] it has the attributes transA and transB, for matrices (not vectors) that are stored transposed.
 type matMul struct {
 	fused
-	packed *kernel.Packed
-	kn     [2]int // of packed
-	states *states[products]
+	transA, transB bool
+	packed         *kernel.Packed
+	kn             [2]int // of packed
+	states         *states[products]
 }
 
 // products is what a run needs.
@@ -31,6 +35,10 @@ type products struct {
 const matMulTypes = typesFloat | typesIndex | 1<<onnx.Uint32 | 1<<onnx.Uint64
 
 func newMatMul(*Node) (Op, error) { return &matMul{states: new(states[products])}, nil }
+
+func newTurnedMatMul(n *Node) (Op, error) {
+	return &matMul{transA: n.Bool("transA", false), transB: n.Bool("transB", false), states: new(states[products])}, nil
+}
 
 func (o *matMul) Infer(in []Info) ([]Info, error) {
 	dt, err := matMulTypes.same(in, 0, 2)
@@ -49,6 +57,10 @@ func (o *matMul) Infer(in []Info) ([]Info, error) {
 		return nil, fmt.Errorf("operands of shapes %s and %s: a scalar has no product", a, b)
 	}
 	vectorA, vectorB := len(a) == 1, len(b) == 1
+	if o.transA && vectorA || o.transB && vectorB {
+		return nil, fmt.Errorf("operands of shapes %s and %s: a vector is not transposed", a, b)
+	}
+	a, b = turnedLast(a, o.transA), turnedLast(b, o.transB)
 	if vectorA {
 		a = Shape{Known(1), a[0]}
 	}
@@ -70,6 +82,16 @@ func (o *matMul) Infer(in []Info) ([]Info, error) {
 	return []Info{out}, o.infer(in, out)
 }
 
+// turnedLast exchanges the last two dimensions if they are to be.
+func turnedLast(s Shape, turn bool) Shape {
+	if turn {
+		s = slices.Clone(s)
+		n := len(s)
+		s[n-1], s[n-2] = s[n-2], s[n-1]
+	}
+	return s
+}
+
 // Cost counts a multiplication for each element of the result and of the dimension that is summed over.
 func (o *matMul) Cost(in, out []Info) Cost {
 	y, ok := out[0].Shape.Known()
@@ -77,7 +99,11 @@ func (o *matMul) Cost(in, out []Info) Cost {
 	if !ok || !okA || len(a) == 0 {
 		return Cost{}
 	}
-	return Cost{MACs: int64(product(y)) * int64(a[len(a)-1])}
+	k := a[len(a)-1]
+	if o.transA {
+		k = a[len(a)-2]
+	}
+	return Cost{MACs: int64(product(y)) * int64(k)}
 }
 
 // Fuse takes over an addition of a tensor of the result's shape, or of a vector along its last dimension, and a function.
@@ -86,7 +112,7 @@ func (o *matMul) Fuse(add bool, act kernel.Activation) Op { return fuseInto(o, a
 // Pack packs a constant matrix b, unless a is known to be a single row: then b is read once, where it is.
 func (o *matMul) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	b := info[1].Value
-	if b == nil || b.Type != onnx.Float || len(b.Shape) != 2 || o.packed != nil {
+	if b == nil || b.Type != onnx.Float || len(b.Shape) != 2 || o.packed != nil || o.transA || o.transB {
 		return nil, nil, nil
 	}
 	if a, ok := info[0].Shape.Known(); ok && (len(a) == 1 || len(a) > 1 && product(a[:len(a)-1]) == 1) {
@@ -119,7 +145,7 @@ func (o *matMul) run(c *Call) error {
 	}
 	p := o.states.get()
 	defer o.states.put(p)
-	if err := p.plan(a.Shape, shapeB); err != nil {
+	if err := p.plan(a.Shape, shapeB, o.transA, o.transB); err != nil {
 		return err
 	}
 	y, err := c.Out(0, a.Type, p.shape)
@@ -130,16 +156,16 @@ func (o *matMul) run(c *Call) error {
 	case onnx.Float:
 		return o.floats(c, p, y)
 	case onnx.Double:
-		multiplyAll[float64](p, y, a, b)
+		multiplyAll[float64](o, p, y, a, b)
 		return o.finish(c, y, y)
 	case onnx.Int32:
-		multiplyAll[int32](p, y, a, b)
+		multiplyAll[int32](o, p, y, a, b)
 	case onnx.Int64:
-		multiplyAll[int64](p, y, a, b)
+		multiplyAll[int64](o, p, y, a, b)
 	case onnx.Uint32:
-		multiplyAll[uint32](p, y, a, b)
+		multiplyAll[uint32](o, p, y, a, b)
 	case onnx.Uint64:
-		multiplyAll[uint64](p, y, a, b)
+		multiplyAll[uint64](o, p, y, a, b)
 	default:
 		return typeError(a.Type)
 	}
@@ -150,9 +176,9 @@ func (o *matMul) run(c *Call) error {
 }
 
 // plan computes the shape of the result and how the batches of the operands go together.
-func (p *products) plan(a, b []int) error {
-	if len(a) == 0 || len(b) == 0 {
-		return fmt.Errorf("operands of shapes %v and %v: a scalar has no product", a, b)
+func (p *products) plan(a, b []int, transA, transB bool) error {
+	if len(a) == 0 || len(b) == 0 || transA && len(a) == 1 || transB && len(b) == 1 {
+		return fmt.Errorf("operands of shapes %v and %v have no product", a, b)
 	}
 	p.m, p.n, p.k = 1, 1, a[len(a)-1]
 	rowsOfB := b[0]
@@ -163,10 +189,16 @@ func (p *products) plan(a, b []int) error {
 	if len(b) > 1 {
 		rowsOfB, p.n, batchB = b[len(b)-2], b[len(b)-1], b[:len(b)-2]
 	}
+	if transA {
+		p.m, p.k = p.k, p.m
+	}
+	if transB {
+		rowsOfB, p.n = p.n, rowsOfB
+	}
 	if p.k != rowsOfB {
 		return fmt.Errorf("operands of shapes %v and %v: %d columns and %d rows", a, b, p.k, rowsOfB)
 	}
-	if len(batchB) == 0 || product(batchB) == 1 && len(batchB) <= len(batchA) {
+	if one := len(batchB) == 0 || product(batchB) == 1 && len(batchB) <= len(batchA); one && !transA {
 		// One b for all: their rows are those of one matrix.
 		p.shape = append(p.shape[:0], batchA...)
 		p.a, p.b = p.a[:0], p.b[:0]
@@ -257,10 +289,17 @@ func (o *matMul) floats(c *Call, p *products, y *tensor.Tensor) error {
 	}
 	b := tensor.Of[float32](c.In[1])
 	p.products = resized(p.products, p.batches)
+	lda, ldb := p.k, p.n
+	if o.transA {
+		lda = p.m
+	}
+	if o.transB {
+		ldb = p.k
+	}
 	for i := range p.products {
 		ma, mb := p.matrices(i)
 		q := kernel.Product{
-			M: p.m, N: p.n, K: p.k, Alpha: 1, A: a[ma*p.m*p.k:], LDA: p.k, B: b[mb*p.k*p.n:], LDB: p.n,
+			TransA: o.transA, TransB: o.transB, M: p.m, N: p.n, K: p.k, Alpha: 1, A: a[ma*p.m*p.k:], LDA: lda, B: b[mb*p.k*p.n:], LDB: ldb,
 			C: dst[i*p.m*p.n:], LDC: p.n, Epilogue: p.epilogue,
 		}
 		if q.Add != nil {
@@ -274,11 +313,35 @@ func (o *matMul) floats(c *Call, p *products, y *tensor.Tensor) error {
 	return nil
 }
 
-func multiplyAll[T number](p *products, y, a, b *tensor.Tensor) {
+func multiplyAll[T number](o *matMul, p *products, y, a, b *tensor.Tensor) {
 	dst, x, w := elements[T](y), elements[T](a), elements[T](b)
 	for i := range p.batches {
 		ma, mb := p.matrices(i)
-		multiplyRows(dst[i*p.m*p.n:], x[ma*p.m*p.k:], w[mb*p.k*p.n:], p.m, p.n, p.k)
+		multiplyTurned(dst[i*p.m*p.n:], x[ma*p.m*p.k:], w[mb*p.k*p.n:], p, o.transA, o.transB)
+	}
+}
+
+// multiplyTurned computes a product of matrices that may be stored transposed.
+func multiplyTurned[T number](dst, a, b []T, p *products, transA, transB bool) {
+	if !transA && !transB {
+		multiplyRows(dst, a, b, p.m, p.n, p.k)
+		return
+	}
+	stepA, nextA, stepB, nextB := 1, p.k, p.n, 1 // along k, and along m or n
+	if transA {
+		stepA, nextA = p.m, 1
+	}
+	if transB {
+		stepB, nextB = 1, p.k
+	}
+	for i := range p.m {
+		for j := range p.n {
+			var sum T
+			for l := range p.k {
+				sum += a[i*nextA+l*stepA] * b[j*nextB+l*stepB]
+			}
+			dst[i*p.n+j] = sum
+		}
 	}
 }
 
@@ -293,4 +356,46 @@ func multiplyRows[T number](dst, a, b []T, m, n, k int) {
 			}
 		}
 	}
+}
+
+// Gradient is products of what arrives with the operands. Of one matrix for all of a batch it is one product over all of that.
+func (o *matMul) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	a, b := g.In(0), g.In(1)
+	x, w := a.Dims(), b.Dims()
+	if o.transA || o.transB {
+		return errors.New("attributes transA and transB are not supported")
+	}
+	if len(x) == 1 {
+		x = []int{1, x[0]}
+	}
+	if len(w) == 1 {
+		w = []int{w[0], 1}
+	}
+	m, k, n := x[len(x)-2], x[len(x)-1], w[len(w)-1]
+	if product(w) == k*n && len(w) <= len(x) {
+		rows := m * product(x[:len(x)-2])
+		a, b, dy = g.Reshape(a, []int{rows, k}), g.Reshape(b, []int{k, n}), g.Reshape(dy, []int{rows, n})
+		if g.Wants(0) {
+			g.Set(0, g.Reshape(g.Node("Gemm", with(attrBool("transB", true)), dy, b), g.In(0).Dims()))
+		}
+		if g.Wants(1) {
+			g.Set(1, g.Reshape(g.Node("Gemm", with(attrBool("transA", true)), a, dy), g.In(1).Dims()))
+		}
+		return nil
+	}
+	full, err := broadcastInfo([]Info{{Shape: MakeShape(x[:len(x)-2]...)}, {Shape: MakeShape(w[:len(w)-2]...)}})
+	if err != nil {
+		return err
+	}
+	outer, _ := full.Known()
+	dy = g.Reshape(dy, append(slices.Clone(outer), m, n))
+	a, b = g.Reshape(a, x), g.Reshape(b, w)
+	if g.Wants(0) {
+		g.Set(0, g.Reshape(g.SumTo(g.Node("MatMul", with(attrBool("transB", true)), dy, b), x), g.In(0).Dims()))
+	}
+	if g.Wants(1) {
+		g.Set(1, g.Reshape(g.SumTo(g.Node("MatMul", with(attrBool("transA", true)), a, dy), w), g.In(1).Dims()))
+	}
+	return nil
 }

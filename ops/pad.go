@@ -242,3 +242,44 @@ func (o *padding) source(i, n int) int {
 	i = ((i % period) + period) % period
 	return min(i, period-i)
 }
+
+// Gradient takes the padding away, and adds it to the elements that it was made of.
+func (o *padding) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x := g.In(0).Dims()
+	pads, err := g.list(1, o.pads)
+	if err != nil {
+		return err
+	}
+	axes, err := g.list(3, nil)
+	if err != nil {
+		return err
+	}
+	before, after := make([]int, len(x)), make([]int, len(x))
+	if err := o.both(before, after, pads, axes); err != nil {
+		return err
+	}
+	dx := dy
+	if o.mode == "constant" {
+		away := make([]int, 2*len(x))
+		for i := range x {
+			away[i], away[len(x)+i] = -before[i], -after[i]
+		}
+		dx = g.apply("Pad", dy, g.Ints(away...))
+	}
+	for axis := range x {
+		if o.mode == "constant" || before[axis] == 0 && after[axis] == 0 {
+			continue
+		}
+		at := make([]int, dy.Dims()[axis])
+		for i := range at {
+			at[i] = o.source(i-before[axis], x[axis])
+		}
+		dx = g.scatterRows(dx, g.Ints(at...), axis, x[axis])
+	}
+	g.Set(0, dx)
+	if g.Wants(2) {
+		g.Set(2, g.Reshape(g.Sub(g.SumTo(dy, nil), g.SumTo(dx, nil)), g.In(2).Dims()))
+	}
+	return nil
+}

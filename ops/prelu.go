@@ -96,3 +96,16 @@ func preluRows[T number](dst, x, slope *tensor.Tensor, w *work) {
 		}
 	}
 }
+
+// Gradient is that of the slope at 0.
+func (prelu) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	x, zero := g.In(0), g.Scalar(dy, 0)
+	if g.Wants(0) {
+		g.Set(0, g.Where(g.apply("Greater", x, zero), dy, g.Mul(dy, g.In(1))))
+	}
+	if g.Wants(1) {
+		g.SetSum(1, g.Mul(dy, g.apply("Min", x, zero)))
+	}
+	return nil
+}

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/effml/effml/kernel"
@@ -310,4 +311,72 @@ func magnitude[T number](x T) T {
 		return -x
 	}
 	return x
+}
+
+// Gradient shares what arrives among the elements by their part in the result; equal largest (or least) ones get equal parts.
+func (o *reduction) Gradient(g *Gradient) error {
+	x := g.In(0)
+	axes, err := g.list(1, o.axes)
+	if err != nil {
+		return err
+	}
+	gone := make([]bool, len(x.Dims()))
+	if err := o.reduced(gone, axes); err != nil {
+		return err
+	}
+	shape, axes, n := slices.Clone(x.Dims()), nil, 1
+	for i, is := range gone {
+		if is {
+			n, shape[i], axes = n*shape[i], 1, append(axes, i)
+		}
+	}
+	dy, _ := g.Of(0)
+	dy = g.Reshape(dy, shape)
+	y := func() Value { return g.Reshape(g.Out(0), shape) }
+	zero := g.Scalar(x, 0)
+	var dx Value
+	switch o.kind {
+	case kernel.ReduceMean:
+		dx = g.Scale(dy, 1/float64(max(n, 1)))
+	case kernel.ReduceMax, kernel.ReduceMin:
+		is := g.Cast(g.apply("Equal", x, y()), x)
+		dx = g.Mul(is, g.Div(dy, g.ReduceSum(is, axes...)))
+	case kernel.ReduceProd:
+		dx = g.Mul(dy, g.others(x, gone))
+	case kernel.ReduceL1:
+		dx = g.Mul(g.apply("Sign", x), dy)
+	case kernel.ReduceL2: // 0 for a norm of 0
+		v := y()
+		dx = g.Mul(x, g.Where(g.apply("Equal", v, zero), zero, g.Div(dy, v)))
+	case kernel.ReduceSumSquare:
+		dx = g.Mul(x, g.Scale(dy, 2))
+	case kernel.ReduceLogSum:
+		dx = g.Div(dy, g.apply("Exp", y()))
+	case kernel.ReduceLogSumExp:
+		dx = g.Mul(dy, g.apply("Exp", g.Sub(x, y())))
+	default:
+		dx = dy
+	}
+	g.Set(0, g.Expand(dx, x.Dims()))
+	return nil
+}
+
+// others returns for each element the product of the others that it is multiplied with along the dimensions that go, however many
+// are 0.
+func (g *Gradient) others(x Value, gone []bool) Value {
+	var perm []int
+	back, shape := make([]int, len(gone)), []int{1, 1}
+	for k, last := range [...]bool{false, true} {
+		for i, d := range x.Dims() {
+			if gone[i] == last {
+				back[i] = len(perm)
+				perm, shape[k] = append(perm, i), shape[k]*d
+			}
+		}
+	}
+	moved := g.Transpose(x, perm...)
+	rows := g.Reshape(moved, shape)
+	before := g.Node("CumProd", with(attrBool("exclusive", true)), rows, g.Ints(1))
+	after := g.Node("CumProd", with(attrBool("exclusive", true), attrBool("reverse", true)), rows, g.Ints(1))
+	return g.Transpose(g.Reshape(g.Mul(before, after), moved.Dims()), back...)
 }

@@ -290,3 +290,10 @@ func (o *view) shape(c *Call, w *work) ([]int, error) {
 	}
 	return shape, nil
 }
+
+// Gradient gives what arrives the shape of the input.
+func (o *view) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	g.Set(0, g.Reshape(dy, g.In(0).Dims()))
+	return nil
+}

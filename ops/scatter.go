@@ -271,3 +271,25 @@ func (o *tensorScatter) Run(c *Call) error {
 	movingOf(x.Type).put(out, update, at, p.inner)
 	return nil
 }
+
+// Gradient goes to the elements where they stay, or where something is added to them, and to the updates; places that are named more
+// than once without reduction are taken for ones that are named once.
+func (o *scatter) Gradient(g *Gradient) error {
+	if o.reduce && o.kind != kindAdd {
+		return errors.New("attribute reduction is neither none nor add")
+	}
+	dy, _ := g.Of(0)
+	op, gather, attrs := "ScatterElements", "GatherElements", with(attrInt("axis", o.axis))
+	if o.nd {
+		op, gather, attrs = "ScatterND", "GatherND", nil
+	}
+	if g.Wants(0) && o.reduce {
+		g.Set(0, dy)
+	} else if g.Wants(0) {
+		g.Set(0, g.Node(op, attrs, dy, g.In(1), g.zeros(dy, g.In(2).Dims())))
+	}
+	if g.Wants(2) {
+		g.Set(2, g.Node(gather, attrs, dy, g.In(1)))
+	}
+	return nil
+}

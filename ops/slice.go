@@ -221,3 +221,39 @@ func (o *slicing) Run(c *Call) error {
 	}
 	return nil
 }
+
+// Gradient surrounds with zeros, also between elements that were some steps apart.
+func (o *slicing) Gradient(g *Gradient) error {
+	v, _ := g.Of(0)
+	var lists [4][]int
+	for i, attribute := range [...][]int{o.starts, o.ends, o.axes, nil} {
+		var err error
+		if lists[i], err = g.list(i+1, attribute); err != nil {
+			return err
+		}
+	}
+	x := g.In(0).Dims()
+	pads, padded := make([]int, 2*len(x)), false
+	err := cuts(lists[0], lists[1], lists[2], lists[3], len(x), func(axis, start, end, step int) error {
+		k, err := cutOf(start, end, step, x[axis])
+		if err != nil {
+			return err
+		}
+		if k.step == 1 {
+			pads[axis], pads[len(x)+axis] = k.first, x[axis]-k.first-k.n
+			padded = padded || k.n != x[axis]
+			return nil
+		}
+		at := make([]int, k.n)
+		for i := range at {
+			at[i] = k.first + i*k.step
+		}
+		v = g.scatterRows(v, g.Ints(at...), axis, x[axis])
+		return nil
+	})
+	if padded {
+		v = g.apply("Pad", v, g.Ints(pads...))
+	}
+	g.Set(0, v)
+	return err
+}

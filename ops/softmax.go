@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"math"
 
 	"github.com/effml/effml/kernel"
@@ -171,4 +172,25 @@ func hardmax[T number](dst, src []T, p pile) {
 			}
 		}
 	}
+}
+
+// Gradient is an operator of its own. It needs the result alone.
+func (o *softmax) Gradient(g *Gradient) error {
+	if o.kind == hardmaxOf {
+		return errors.New("a choice is not differentiable")
+	}
+	dy, _ := g.Of(0)
+	y := g.Out(0)
+	p, err := o.pile(y.Dims())
+	if err != nil {
+		return err
+	}
+	op := "SoftmaxGrad"
+	if o.kind == logSoftmaxOf {
+		op = "LogSoftmaxGrad"
+	}
+	shape := []int{p.outer, p.n, p.inner}
+	dx := g.Node(op, with(attrInt("axis", 1)), g.Reshape(y, shape), g.Reshape(dy, shape))
+	g.Set(0, g.Reshape(dx, y.Dims()))
+	return nil
 }

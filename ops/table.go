@@ -27,6 +27,9 @@ func (s spec) last() int64 {
 // New makes the operator of a node. An operator that is not known here, or not in this operator set, is an
 // *UnsupportedError; other errors say which attribute or which number of inputs is wrong.
 func New(n *Node) (Op, error) {
+	if n.Domain == Domain {
+		return newTraining(n)
+	}
 	unsupported := &UnsupportedError{Domain: n.Domain, Name: n.OpType, Opset: n.Opset}
 	if n.Domain != "" && n.Domain != "ai.onnx" {
 		return nil, unsupported

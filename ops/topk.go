@@ -341,3 +341,11 @@ func sameElement(x *tensor.Tensor, i, j int) bool {
 	w := tensor.Width(x.Type)
 	return string(x.Bytes()[i*w:(i+1)*w]) == string(x.Bytes()[j*w:(j+1)*w])
 }
+
+// Gradient goes to the elements that were chosen.
+func (o *topK) Gradient(g *Gradient) error {
+	if dy, ok := g.Of(0); ok {
+		g.Set(0, g.Node("ScatterElements", with(attrInt("axis", o.axis)), g.zeros(dy, g.In(0).Dims()), g.Out(1), dy))
+	}
+	return nil
+}

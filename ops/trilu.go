@@ -124,3 +124,21 @@ func (o reverseSequence) Run(c *Call) error {
 	movingOf(x.Type).gather(out, x, at, pile{1, len(at), product(x.Shape[2:])}, 0, len(at))
 	return nil
 }
+
+// Gradient is the same triangle.
+func (o trilu) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	in := []Value{dy}
+	if g.Has(1) {
+		in = append(in, g.In(1))
+	}
+	g.Set(0, g.Node("Trilu", with(attrBool("upper", !o.lower)), in...))
+	return nil
+}
+
+// Gradient reverses again.
+func (o reverseSequence) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	g.Set(0, g.Node("ReverseSequence", with(attrInt("batch_axis", o.batch), attrInt("time_axis", o.time)), dy, g.In(1)))
+	return nil
+}

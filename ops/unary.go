@@ -229,3 +229,47 @@ func (numbers[T]) classify(kinds classKind, dst, src *tensor.Tensor) {
 		d[i] = kinds.of(float64(x))
 	}
 }
+
+// Gradient is that of the function; Abs and Sign have 0 at 0, and Sign, Floor, Ceil and Round 0 everywhere.
+func (o unary) Gradient(g *Gradient) error {
+	dy, _ := g.Of(0)
+	one := g.Scalar(dy, 1)
+	square := func(v Value) Value { return g.Mul(v, v) }
+	switch g.Operator() {
+	case "Neg":
+		g.Set(0, g.Neg(dy))
+	case "Abs":
+		g.Set(0, g.Mul(dy, g.apply("Sign", g.In(0))))
+	case "Sqrt":
+		g.Set(0, g.Div(g.Scale(dy, 0.5), g.Out(0)))
+	case "Reciprocal":
+		g.Set(0, g.Neg(g.Mul(dy, square(g.Out(0)))))
+	case "Exp":
+		g.Set(0, g.Mul(dy, g.Out(0)))
+	case "Log":
+		g.Set(0, g.Div(dy, g.In(0)))
+	case "Sin":
+		g.Set(0, g.Mul(dy, g.apply("Cos", g.In(0))))
+	case "Cos":
+		g.Set(0, g.Neg(g.Mul(dy, g.apply("Sin", g.In(0)))))
+	case "Tan":
+		g.Set(0, g.Mul(dy, g.Add(one, square(g.Out(0)))))
+	case "Asin":
+		g.Set(0, g.Div(dy, g.apply("Sqrt", g.Sub(one, square(g.In(0))))))
+	case "Acos":
+		g.Set(0, g.Neg(g.Div(dy, g.apply("Sqrt", g.Sub(one, square(g.In(0)))))))
+	case "Atan":
+		g.Set(0, g.Div(dy, g.Add(one, square(g.In(0)))))
+	case "Sinh":
+		g.Set(0, g.Mul(dy, g.apply("Cosh", g.In(0))))
+	case "Cosh":
+		g.Set(0, g.Mul(dy, g.apply("Sinh", g.In(0))))
+	case "Asinh":
+		g.Set(0, g.Div(dy, g.apply("Sqrt", g.Add(square(g.In(0)), one))))
+	case "Acosh":
+		g.Set(0, g.Div(dy, g.apply("Sqrt", g.Sub(square(g.In(0)), one))))
+	case "Atanh":
+		g.Set(0, g.Div(dy, g.Sub(one, square(g.In(0)))))
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package ops
+
+// Domain is the domain of operators that programs for training consist of beside ONNX's own; its version is 1. ONNX's operators, as
+// the newest operator set has them, belong to it as well, so that a backward pass does not depend on the operator set of the model.
+// No file has them.
+const Domain = "effml"
+
+// trainingOps are the operators that only [Domain] has.
+var trainingOps = []spec{
+	{"Detach", 1, 0, 1, 1, 1, newDetach},
+	{"GatherGrad", 1, 0, 2, 2, 1, newGatherGrad},
+	{"LogSoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
+	{"MatMul", 1, 0, 2, 2, 1, newTurnedMatMul},
+	{"SoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
+}
+
+// newTraining makes an operator of Domain.
+func newTraining(n *Node) (Op, error) {
+	for _, s := range trainingOps {
+		if s.name == n.OpType {
+			return s.build(n)
+		}
+	}
+	own := *n.Node
+	own.Domain = ""
+	return New(&Node{Node: &own, Opset: newest, Bodies: n.Bodies})
+}
+
+// detach is Detach: its input, through which no gradient flows.
+type detach struct{ view }
+
+func newDetach(*Node) (Op, error) { return &detach{view{kind: viewIdentity}}, nil }
+
+// Gradient sets none.
+func (*detach) Gradient(*Gradient) error { return nil }
