@@ -28,18 +28,27 @@ type block struct {
 // place gives every slot of the arena an offset.
 func (b *planner) place() {
 	blocks := b.blocks()
-	order := make([]*block, 0, len(blocks))
+	var passing, kept []*block
 	for _, x := range blocks {
-		if x != nil {
-			order = append(order, x)
+		switch {
+		case x == nil:
+		case b.keeps(x):
+			kept = append(kept, x)
+		default:
+			passing = append(passing, x)
 		}
 	}
-	b.arena = pack(order)
-	for _, x := range order {
+	b.arena, b.kept = pack(passing), pack(kept)
+	for _, x := range slices.Concat(passing, kept) {
 		for _, i := range x.slots {
-			b.slots[i].offset = x.offset
+			b.slots[i].offset, b.slots[i].keep = x.offset, b.keeps(x)
 		}
 	}
+}
+
+// keeps reports whether a block is needed after the half of a run that writes it.
+func (b *planner) keeps(x *block) bool {
+	return b.p.halves != nil && (x.last == len(b.steps) || x.first < b.pause && x.last >= b.pause)
 }
 
 // blocks finds out which slots can share memory because one is computed in the place of the other, and how long it is needed; by slot,
@@ -66,6 +75,9 @@ func (b *planner) blocks() []*block {
 		}
 	}
 	for _, i := range b.outputs {
+		read(i, b.pause)
+	}
+	for _, i := range b.lateOutputs {
 		read(i, end)
 	}
 	blocks := make([]*block, len(b.slots))

@@ -60,7 +60,7 @@ func (b *body) Run(c *ops.Call, in []*tensor.Tensor) ([]*tensor.Tensor, error) {
 	if n := len(b.idle); n > 0 {
 		r, b.idle = b.idle[n-1], b.idle[:n-1]
 	} else {
-		r = &Runner{program: b.program}
+		r = &Runner{program: b.program, memory: &Memory{}}
 	}
 	b.mu.Unlock()
 	r.in = append(r.in[:0], in...)

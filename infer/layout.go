@@ -18,6 +18,7 @@ type layouts struct {
 	producer []int   // the node, −1 for inputs
 	readers  [][]use // by nodes that may choose
 	plain    []bool  // something reads it that takes it Plain only
+	last     []bool  // an output that is handed out channels-last
 }
 
 type use struct{ node, input int }
@@ -51,7 +52,8 @@ func (l *nodeLayout) output(s ops.Shape) tensor.Layout {
 const maxSweeps = 8
 
 func assignLayouts(b *planner, nodes []*node) *layouts {
-	l := &layouts{b: b, nodes: make([]nodeLayout, len(nodes)), producer: make([]int, len(b.known)), readers: make([][]use, len(b.known)), plain: make([]bool, len(b.known))}
+	l := &layouts{b: b, nodes: make([]nodeLayout, len(nodes)), producer: make([]int, len(b.known)), readers: make([][]use, len(b.known)), plain: make([]bool, len(b.known)), last: make([]bool, len(b.known))}
+	b.layouts = l
 	for i := range l.producer {
 		l.producer[i] = -1
 	}
@@ -75,9 +77,7 @@ func assignLayouts(b *planner, nodes []*node) *layouts {
 			}
 		}
 	}
-	for _, v := range b.p.outputs {
-		l.plain[v.id] = true
-	}
+	l.handOut()
 	for i, n := range nodes {
 		if x := &l.nodes[i]; x.can && !x.fixed {
 			x.last = l.follows(n, x)
@@ -97,6 +97,19 @@ func assignLayouts(b *planner, nodes []*node) *layouts {
 		}
 	}
 	return l
+}
+
+// handOut notes in which layouts outputs are asked for.
+func (l *layouts) handOut() {
+	p := l.b.p
+	for i, v := range p.outputs {
+		switch {
+		case p.halves == nil || p.halves.lateOut[i] && l.edge(v) == tensor.Plain:
+			l.plain[v.id] = true
+		case p.halves.lateOut[i]:
+			l.last[v.id] = true
+		}
+	}
 }
 
 // options says what layouts a node can work in.
@@ -165,7 +178,7 @@ func (l *layouts) produced(v *value) tensor.Layout {
 	if i := l.producer[v.id]; i >= 0 {
 		return l.nodes[i].output(l.b.known[v.id].Shape)
 	}
-	return tensor.Plain
+	return l.edge(v)
 }
 
 // bytes returns the size of a value, 1 where it is unknown.
@@ -181,7 +194,7 @@ func (l *layouts) cost(v *value) int64 {
 		return 0
 	}
 	have := l.produced(v)
-	if have == tensor.ChannelsLast && l.plain[v.id] {
+	if have == tensor.ChannelsLast && l.plain[v.id] || have == tensor.Plain && l.last[v.id] {
 		return l.bytes(v)
 	}
 	for _, u := range l.readers[v.id] {

@@ -14,14 +14,21 @@ import (
 // plan says how a program runs for inputs of certain types and shapes. It does not change once it is made.
 type plan struct {
 	in       []ops.Info
-	inputs   []int // slots of the program's inputs
+	laid     []tensor.Layout // of the inputs
+	inputs   []int           // slots of the program's inputs
 	outputs  []int
 	slots    []slot
 	steps    []step
-	arena    int // bytes
+	arena    int // bytes that are free between the halves of a run
+	kept     int // bytes that are not
 	scratch  int // float32s
 	repacks  int
 	computed int // steps that are nodes
+
+	// Of the second half, if there are two:
+	pause       int // the first step
+	lateInputs  []int
+	lateOutputs []int
 
 	repackBytes, macs int64
 }
@@ -34,6 +41,7 @@ type slot struct {
 	value  *tensor.Tensor // of a constant
 	of     int            // of a view: the slot whose memory it shares
 	offset int            // in the arena
+	keep   bool           // in memory that is kept between the halves of a run
 	bytes  int
 	last   int // the last step that reads it
 }
@@ -45,7 +53,8 @@ const (
 	slotConstant          // not to be written to
 	slotArena
 	slotView
-	slotFree // memory of the run, because the shape is known then only, or because the operator brings it
+	slotGiven // memory of the caller
+	slotFree  // memory of the run, because the shape is known then only, or because the operator brings it
 )
 
 // step is a node to run, or what the plan adds.
@@ -66,7 +75,7 @@ type step struct {
 func (pl *plan) suits(in []*tensor.Tensor) bool {
 	for i, t := range in {
 		want := &pl.in[i]
-		if want.Type != t.Type || len(want.Shape) != len(t.Shape) {
+		if want.Type != t.Type || len(want.Shape) != len(t.Shape) || pl.laid[i] != t.Layout {
 			return false
 		}
 		for k, d := range t.Shape {
@@ -86,6 +95,7 @@ type planner struct {
 	outs    map[*node][]ops.Info
 	layouts *layouts
 	slotOf  map[place]int
+	order   []bool // which nodes are of the second half
 }
 
 type place struct {
@@ -93,8 +103,8 @@ type place struct {
 	layout tensor.Layout
 }
 
-func newPlan(p *program, known []ops.Info, outs [][]ops.Info, limit int64) (*plan, error) {
-	b := &planner{plan: &plan{}, p: p, known: known, outs: map[*node][]ops.Info{}, slotOf: map[place]int{}}
+func newPlan(p *program, known []ops.Info, outs [][]ops.Info, laid []tensor.Layout, limit int64) (*plan, error) {
+	b := &planner{plan: &plan{laid: laid}, p: p, known: known, outs: map[*node][]ops.Info{}, slotOf: map[place]int{}}
 	for i, n := range p.nodes {
 		b.outs[n] = outs[i]
 	}
@@ -111,24 +121,40 @@ func newPlan(p *program, known []ops.Info, outs [][]ops.Info, limit int64) (*pla
 		}
 	}
 	b.layouts = assignLayouts(b, nodes)
-	for _, v := range p.inputs {
+	for i, v := range p.early() {
 		b.plan.in = append(b.plan.in, known[v.id])
-		b.inputs = append(b.inputs, b.slot(v, tensor.Plain, slot{kind: slotInput}))
+		b.inputs = append(b.inputs, b.slot(v, laid[i], slot{kind: slotInput}))
 	}
 	for i, n := range nodes {
-		b.step(i, n)
+		if !b.order[i] {
+			b.step(i, n)
+		}
 	}
-	for _, v := range p.outputs {
-		b.output(v)
+	for _, v := range p.half(false) {
+		b.outputs = append(b.outputs, b.output(v))
 	}
-	if b.place(); int64(b.arena) > limit {
-		return nil, &job.ModelError{Err: fmt.Errorf("infer: the values of the graph take %d bytes at once, over the limit of %d", b.arena, limit)}
+	b.secondHalf(nodes)
+	if b.place(); int64(b.arena)+int64(b.kept) > limit {
+		return nil, &job.ModelError{Err: fmt.Errorf("infer: the values of the graph take %d bytes at once, over the limit of %d", b.arena+b.kept, limit)}
 	}
 	return b.plan, nil
 }
 
-// needed lists the nodes to run: those whose results are not known and on which an output depends.
+// needed lists the nodes to run: those whose results are not known and on which an output depends. Those on which no output of the
+// first half depends are of the second.
 func (b *planner) needed() []*node {
+	all, first := b.behind(b.p.outputs), map[*node]bool{}
+	for _, n := range b.behind(b.p.half(false)) {
+		first[n] = true
+	}
+	for _, n := range all {
+		b.order = append(b.order, !first[n])
+	}
+	return all
+}
+
+// behind lists the nodes to run for some values.
+func (b *planner) behind(values []*value) []*node {
 	live := make([]bool, len(b.known))
 	mark := func(list []*value) {
 		for _, v := range list {
@@ -137,7 +163,7 @@ func (b *planner) needed() []*node {
 			}
 		}
 	}
-	mark(b.p.outputs)
+	mark(values)
 	var nodes []*node
 	for _, n := range slices.Backward(b.p.nodes) {
 		if slices.ContainsFunc(n.out, func(v *value) bool { return v != nil && live[v.id] }) {
@@ -207,6 +233,9 @@ func (b *planner) home(v *value, n *node) slot {
 	if _, ok := size(i); !ok || i.Type == onnx.String || n != nil && len(n.bodies) > 0 {
 		return slot{kind: slotFree}
 	}
+	if n != nil && b.p.isGiven(v) && b.layouts.edge(v) == tensor.Plain {
+		return slot{kind: slotGiven}
+	}
 	return slot{kind: slotArena}
 }
 
@@ -266,24 +295,25 @@ func (b *planner) viewable(n *node, l *nodeLayout) bool {
 	return ok && in == out && b.known[n.in[0].id].Type == b.known[n.out[0].id].Type
 }
 
-// output adds an output of the program, in memory that the run has written.
-func (b *planner) output(v *value) {
+// output returns the slot of an output of the program, in memory that the run has written.
+func (b *planner) output(v *value) int {
 	var n *node
 	if len(b.p.nodes) > 0 {
 		n = b.p.nodes[len(b.p.nodes)-1]
 	}
-	i := b.read(v, tensor.Plain, n)
-	root := i
-	for b.slots[root].kind == slotView {
-		root = b.slots[root].of
+	layout := b.layouts.edge(v)
+	i := b.read(v, layout, n)
+	home, kind := b.home(v, nil), b.slots[b.root(i)].kind
+	if b.p.isGiven(v) {
+		home.kind = slotGiven
 	}
-	if kind := b.slots[root].kind; kind == slotInput || kind == slotConstant {
-		to := b.slot(v, tensor.Plain, b.home(v, nil))
-		b.slotOf[place{v.id, tensor.Plain}] = i
-		b.steps = append(b.steps, step{node: n, op: repack{tensor.Plain}, kind: "copy", in: []int{i}, out: []int{to}, wanted: []bool{true}})
+	if kind == slotInput || kind == slotConstant || home.kind == slotGiven && b.slots[i].kind != slotGiven {
+		to := b.slot(v, layout, home)
+		b.slotOf[place{v.id, layout}] = i
+		b.steps = append(b.steps, step{node: n, op: repack{layout}, kind: "copy", in: []int{i}, out: []int{to}, wanted: []bool{true}})
 		i = to
 	}
-	b.outputs = append(b.outputs, i)
+	return i
 }
 
 // known reports whether all types and shapes are numbers.

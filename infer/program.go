@@ -17,6 +17,8 @@ type program struct {
 	mu    sync.Mutex
 	plans []*plan // the latest used last
 	made  *plan
+
+	halves *halves // nil where a run is one piece
 }
 
 // maxPlans bounds the plans that are kept for inputs of other shapes.
@@ -55,7 +57,7 @@ func (p *program) infer(in []ops.Info) (known []ops.Info, outs [][]ops.Info, err
 		}
 	}
 	p.mu.Unlock()
-	for i, v := range p.inputs {
+	for i, v := range p.early() {
 		known[v.id] = in[i]
 	}
 	for _, n := range p.nodes {
@@ -102,8 +104,9 @@ func (p *program) planFor(in []*tensor.Tensor, limit int64) (*plan, error) {
 	if pl := p.find(in); pl != nil {
 		return pl, nil
 	}
-	known := make([]ops.Info, len(in))
+	known, laid := make([]ops.Info, len(in)), make([]tensor.Layout, len(in))
 	for i, t := range in {
+		laid[i] = t.Layout
 		known[i] = ops.Info{Type: t.Type, Shape: ops.MakeShape(t.Shape...)}
 	}
 	// One at a time: packing changes nodes, and bodies are told of the values around them.
@@ -119,7 +122,7 @@ func (p *program) planFor(in []*tensor.Tensor, limit int64) (*plan, error) {
 	if err := p.pack(all); err != nil {
 		return nil, err
 	}
-	pl, err := newPlan(p, all, outs, limit)
+	pl, err := newPlan(p, all, outs, laid, limit)
 	if err != nil {
 		return nil, err
 	}

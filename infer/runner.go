@@ -19,12 +19,14 @@ type Runner struct {
 	session *Session // nil in a body
 	now     *instance
 	kept    []*instance // the latest used last
-	arena   []byte
-	scratch []float32
+	memory  *Memory
 	in      []*tensor.Tensor // of the run at hand
 	done    <-chan struct{}
 	start   time.Time // of the run, when it is profiled
+	limit   int64
+	paused  bool // between the halves of a run
 	guarded func() error
+	resumed func() error
 }
 
 // maxInstances bounds the plans for which a runner keeps what a run needs.
@@ -32,20 +34,25 @@ const maxInstances = 4
 
 // instance is a plan over a runner's memory.
 type instance struct {
-	plan  *plan
-	slots []*tensor.Tensor // in a run, those computed so far
-	home  []*tensor.Tensor // the planned memory; of slotFree what the last run left
-	calls []ops.Call
-	out   []*tensor.Tensor
-	times []time.Duration // when a step was over, when profiled
-	at    int             // the step at hand
-	whole time.Duration
+	plan             *plan
+	slots            []*tensor.Tensor // in a run, those computed so far
+	home             []*tensor.Tensor // the planned memory; of slotFree what the last run left
+	calls            []ops.Call
+	out              []*tensor.Tensor
+	lateOut          []*tensor.Tensor
+	passing, keeping *byte           // where the memory is
+	times            []time.Duration // when a step was over, when profiled
+	at               int             // the step at hand
+	whole            time.Duration
 }
 
 // NewRunner returns a runner.
-func (s *Session) NewRunner() *Runner {
-	r := &Runner{program: s.main, session: s}
-	r.guarded = r.inGuard
+func (s *Session) NewRunner() *Runner { return s.NewRunnerIn(&Memory{}) }
+
+// NewRunnerIn returns a runner in memory that it shares with others.
+func (s *Session) NewRunnerIn(m *Memory) *Runner {
+	r := &Runner{program: s.main, session: s, memory: m}
+	r.guarded, r.resumed = r.inGuard, r.inResume
 	return r
 }
 
@@ -80,7 +87,8 @@ func (r *Runner) inGuard() error {
 	for _, t := range r.in {
 		bytes += int64(t.Size())
 	}
-	_, err := r.run(r.done, r.in, r.session.limit(bytes))
+	r.limit = r.session.limit(bytes)
+	_, err := r.run(r.done, r.in, r.limit)
 	return err
 }
 
@@ -91,21 +99,18 @@ func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]
 		}
 	}
 	x := r.now
+	x.settle(r.memory)
 	for i, t := range in {
 		x.slots[x.plan.inputs[i]] = t
 	}
 	if r.session != nil && r.session.options.Profile {
 		x.begin(r.start)
 	}
-	if err := x.run(done, r, limit); err != nil {
+	if err := x.run(done, r, limit, 0, x.plan.pause); err != nil {
 		return nil, err
 	}
-	for _, i := range x.plan.inputs { // the caller's
-		x.slots[i] = nil
-	}
-	for i, s := range x.plan.outputs {
-		x.out[i] = x.slots[s]
-	}
+	x.finish(x.plan.outputs, x.out)
+	r.paused = r.program.halves != nil
 	if x.times != nil {
 		x.whole = time.Since(r.start)
 	}
@@ -125,12 +130,6 @@ func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
 	if err != nil {
 		return err
 	}
-	if pl.arena > len(r.arena) {
-		r.arena, r.kept = tensor.Buffer(pl.arena), nil // others would keep the smaller one
-	}
-	if pl.scratch > len(r.scratch) {
-		r.scratch = as[float32](tensor.Buffer(4 * pl.scratch))
-	}
 	if len(r.kept) == maxInstances {
 		r.kept = slices.Delete(r.kept, 0, 1)
 	}
@@ -140,7 +139,8 @@ func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
 }
 
 func newInstance(pl *plan, r *Runner) *instance {
-	x := &instance{plan: pl, calls: make([]ops.Call, len(pl.steps)), out: make([]*tensor.Tensor, len(pl.outputs))}
+	x := &instance{plan: pl, calls: make([]ops.Call, len(pl.steps))}
+	x.out, x.lateOut = make([]*tensor.Tensor, len(pl.outputs)), make([]*tensor.Tensor, len(pl.lateOutputs))
 	x.slots, x.home = make([]*tensor.Tensor, len(pl.slots)), make([]*tensor.Tensor, len(pl.slots))
 	for i := range pl.slots {
 		s := &pl.slots[i]
@@ -149,7 +149,7 @@ func newInstance(pl *plan, r *Runner) *instance {
 		case slotConstant:
 			x.slots[i] = s.value
 		case slotArena:
-			x.home[i] = tensor.Over(r.arena[s.offset:s.offset+s.bytes:s.offset+s.bytes], s.info.Type, shape, s.layout)
+			x.home[i] = &tensor.Tensor{Type: s.info.Type, Shape: shape, Layout: s.layout}
 			x.slots[i] = x.home[i]
 		case slotView: // gets its memory in the run
 			x.slots[i] = &tensor.Tensor{Type: s.info.Type, Shape: shape, Layout: s.layout}
@@ -165,19 +165,31 @@ func newInstance(pl *plan, r *Runner) *instance {
 	return x
 }
 
-// run executes the steps.
-func (x *instance) run(done <-chan struct{}, r *Runner, limit int64) error {
-	x.at = -1
-	err := x.all(done, r, limit)
+// finish collects results and, when nothing follows, lets go of what is the caller's.
+func (x *instance) finish(slots []int, out []*tensor.Tensor) {
+	for i, s := range slots {
+		out[i] = x.slots[s]
+	}
+	if x.at+1 == len(x.calls) {
+		for _, i := range x.plan.inputs {
+			x.slots[i] = nil
+		}
+	}
+}
+
+// run executes some of the steps.
+func (x *instance) run(done <-chan struct{}, r *Runner, limit int64, from, to int) error {
+	x.at = from - 1
+	err := x.all(done, r, limit, from, to)
 	if err != nil && x.at >= 0 && x.at < len(x.plan.steps) && x.plan.steps[x.at].node != nil {
 		err = x.plan.steps[x.at].node.at(err)
 	}
 	return err
 }
 
-func (x *instance) all(done <-chan struct{}, r *Runner, limit int64) (err error) {
+func (x *instance) all(done <-chan struct{}, r *Runner, limit int64, from, to int) (err error) {
 	defer caught(&err)
-	for k := range x.calls {
+	for k := from; k < to; k++ {
 		if done != nil {
 			select {
 			case <-done:
@@ -190,7 +202,7 @@ func (x *instance) all(done <-chan struct{}, r *Runner, limit int64) (err error)
 		if s.view {
 			x.slots[s.out[0]].Share(x.slots[s.in[0]])
 		} else {
-			c.Scratch, c.Done, c.Limit = r.scratch[:s.scratch], done, limit
+			c.Scratch, c.Done, c.Limit = r.memory.scratch[:s.scratch], done, limit
 			if err := x.step(s, c); err != nil {
 				return err
 			}
@@ -242,9 +254,14 @@ func (x *instance) take(id int, t *tensor.Tensor) error {
 	case s.info.Type != 0 && t.Type != s.info.Type || !fits(t.Shape, s.info.Shape):
 		return fmt.Errorf("%s was computed where %s%s was inferred", t, tensor.TypeName(s.info.Type), s.info.Shape)
 	}
-	if x.slots[id] = t; s.kind == slotFree {
+	switch {
+	case s.kind == slotFree:
 		x.home[id] = t
+	case s.kind == slotGiven && t != x.home[id]:
+		copy(x.home[id].Bytes(), t.Bytes())
+		t = x.home[id]
 	}
+	x.slots[id] = t
 	return nil
 }
 

@@ -28,6 +28,10 @@ type Options struct {
 	// MaxBytes bounds each tensor that is not a weight, and all memory that a plan gives to such; 0 means 512 MB and 64 times
 	// the bytes of weights and inputs.
 	MaxBytes int64
+	// CPU, if there is one, computes in place of one of the session's own: Threads and ISA are then its. Sessions may share it.
+	CPU *kernel.CPU
+	// Halves makes runs stop halfway.
+	Halves *Halves
 	// Profile has every Runner time its nodes.
 	Profile bool
 	// Release, if there is one, is told of tensors of the model whose values are no longer needed, because they were packed.
@@ -105,7 +109,9 @@ func New(m *onnx.Model, o Options) (*Session, error) {
 
 func prepare(m *onnx.Model, o Options) (*Session, error) {
 	s := &Session{options: o, uses: map[*onnx.Tensor]int{}}
-	s.cpu = kernel.NewCPU(kernel.Options{Threads: o.Threads, ISA: o.ISA})
+	if s.cpu = o.CPU; s.cpu == nil {
+		s.cpu = kernel.NewCPU(kernel.Options{Threads: o.Threads, ISA: o.ISA})
+	}
 	err := mapped.Guard(func() error {
 		for _, t := range m.Tensors() {
 			s.weights += t.Size()
@@ -118,7 +124,7 @@ func prepare(m *onnx.Model, o Options) (*Session, error) {
 		return nil
 	})
 	if err != nil {
-		s.cpu.Close()
+		s.Close()
 		return nil, err
 	}
 	for _, v := range s.main.inputs {
@@ -126,6 +132,12 @@ func prepare(m *onnx.Model, o Options) (*Session, error) {
 	}
 	for i, v := range s.main.outputs {
 		s.outputs = append(s.outputs, Value{m.Graph.Outputs[i].Name, v.info.Type, public(v.info.Shape)})
+	}
+	if o.Halves != nil {
+		if err := s.bindHalves(); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -143,7 +155,9 @@ func public(s ops.Shape) ops.Shape {
 
 // Close ends the threads and closes the file of a session that Load opened. No run may be going on.
 func (s *Session) Close() {
-	s.cpu.Close()
+	if s.options.CPU == nil {
+		s.cpu.Close()
+	}
 	if s.file != nil {
 		s.file.Close()
 	}
@@ -232,19 +246,27 @@ func (s *Session) giveBack(r *Runner) {
 
 // check compares the inputs of a run with those of the model.
 func (s *Session) check(in []*tensor.Tensor) error {
-	if len(in) != len(s.inputs) {
-		return job.Usagef("infer: %d inputs for a model that has %d", len(in), len(s.inputs))
-	}
+	early := 0
 	for i, v := range s.inputs {
-		t := in[i]
+		if s.main.isLate(i) {
+			continue
+		}
+		if early == len(in) {
+			return job.Usagef("infer: input %q is missing", v.Name)
+		}
+		t := in[early]
+		early++
 		switch {
 		case t == nil:
 			return job.Usagef("infer: input %q is missing", v.Name)
-		case t.Layout != tensor.Plain:
+		case t.Layout != tensor.Plain && s.options.Halves == nil:
 			return job.Usagef("infer: input %q is in layout %s", v.Name, t.Layout)
 		case v.Type != onnx.Undefined && v.Type != t.Type || !fits(t.Shape, v.Shape):
 			return job.Usagef("infer: input %q is %s, but the model takes %s%s", v.Name, t, tensor.TypeName(v.Type), v.Shape)
 		}
+	}
+	if early < len(in) {
+		return job.Usagef("infer: %d inputs for a model that has %d", len(in), early)
 	}
 	return nil
 }

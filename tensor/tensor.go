@@ -178,5 +178,13 @@ func (t *Tensor) Share(src *Tensor) {
 	t.data, t.strings = src.data, src.strings
 }
 
+// Move makes data the elements of t, in memory order. It panics when they are too few: a programmer's mistake.
+func (t *Tensor) Move(data []byte) {
+	if t.Len()*Width(t.Type) > len(data) {
+		panic(fmt.Sprintf("tensor: %d bytes for %s", len(data), t))
+	}
+	t.data = data
+}
+
 // String describes the tensor without its elements, such as "float32[1,3,224,224]".
 func (t *Tensor) String() string { return Describe(t.Type, t.Shape) }
