@@ -54,6 +54,16 @@ func tapsSumAVX2(a *byte)
 //go:noescape
 func tapsMaxAVX2(a *byte)
 
+// adds to what the taps of each pixel show, see tapArgs.
+//
+//go:noescape
+func spreadFirstAVX2(a *byte)
+
+// adds to what the taps of each pixel show, see tapArgs.
+//
+//go:noescape
+func spreadAllAVX2(a *byte)
+
 // transforms tiles, see winogradInput.
 //
 //go:noescape
@@ -133,6 +143,16 @@ func tapsSumAVX512(a *byte)
 //
 //go:noescape
 func tapsMaxAVX512(a *byte)
+
+// adds to what the taps of each pixel show, see tapArgs.
+//
+//go:noescape
+func spreadFirstAVX512(a *byte)
+
+// adds to what the taps of each pixel show, see tapArgs.
+//
+//go:noescape
+func spreadAllAVX512(a *byte)
 
 // transforms tiles, see winogradInput.
 //

@@ -2679,6 +2679,200 @@ channelDone:
 	VZEROUPPER
 	RET
 
+// func spreadFirstAVX2(a *byte)
+// Requires: AVX
+TEXT ·spreadFirstAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         144(AX), SI
+	VBROADCASTSS 184(AX), Y0
+	VBROADCASTSS 176(AX), Y0
+
+pixel:
+	MOVQ 152(AX), R8
+	XORQ DI, DI
+
+channelBlock1:
+	CMPQ    R8, $+8
+	JLT     channelLess1
+	LEAQ    (CX)(DI*1), R9
+	LEAQ    (DX)(DI*1), R10
+	VMOVUPS (BX)(DI*1), Y1
+	VMOVAPS Y0, Y2
+	MOVQ    96(AX), R11
+	MOVQ    104(AX), R12
+	TESTQ   R12, R12
+	JZ      tapsBestEnd
+
+tapsBest:
+	MOVQ    (R11), R13
+	ADDQ    $0x08, R11
+	VMOVUPS (R9)(R13*4), Y3
+	VMAXPS  Y2, Y3, Y2
+	DECQ    R12
+	JNZ     tapsBest
+
+tapsBestEnd:
+	MOVQ  96(AX), R11
+	MOVQ  104(AX), R12
+	TESTQ R12, R12
+	JZ    tapsEnd
+
+taps:
+	MOVQ    (R11), R13
+	ADDQ    $0x08, R11
+	VMOVUPS (R9)(R13*4), Y3
+	VMOVUPS (R10)(R13*4), Y4
+	VCMPPS  $0x00, Y2, Y3, Y3
+	VANDPS  Y1, Y3, Y5
+	VADDPS  Y5, Y4, Y4
+	VANDNPS Y1, Y3, Y1
+	VMOVUPS Y4, (R10)(R13*4)
+	DECQ    R12
+	JNZ     taps
+
+tapsEnd:
+	ADDQ $+32, DI
+	SUBQ $+8, R8
+	JMP  channelBlock1
+
+channelLess1:
+	TESTQ      R8, R8
+	JZ         channelDone
+	LEAQ       laneMasks<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    32(R9)(R8*4), Y1
+	LEAQ       (CX)(DI*1), R8
+	LEAQ       (DX)(DI*1), R9
+	VMASKMOVPS (BX)(DI*1), Y1, Y2
+	VMOVAPS    Y0, Y3
+	MOVQ       96(AX), DI
+	MOVQ       104(AX), R10
+	TESTQ      R10, R10
+	JZ         tapsRestBestEnd
+
+tapsRestBest:
+	MOVQ       (DI), R11
+	ADDQ       $0x08, DI
+	VMASKMOVPS (R8)(R11*4), Y1, Y4
+	VMAXPS     Y3, Y4, Y3
+	DECQ       R10
+	JNZ        tapsRestBest
+
+tapsRestBestEnd:
+	MOVQ  96(AX), DI
+	MOVQ  104(AX), R10
+	TESTQ R10, R10
+	JZ    tapsRestEnd
+
+tapsRest:
+	MOVQ       (DI), R11
+	ADDQ       $0x08, DI
+	VMASKMOVPS (R8)(R11*4), Y1, Y4
+	VMASKMOVPS (R9)(R11*4), Y1, Y5
+	VCMPPS     $0x00, Y3, Y4, Y4
+	VANDPS     Y2, Y4, Y6
+	VADDPS     Y6, Y5, Y5
+	VANDNPS    Y2, Y4, Y2
+	VMASKMOVPS Y5, Y1, (R9)(R11*4)
+	DECQ       R10
+	JNZ        tapsRest
+
+tapsRestEnd:
+channelDone:
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ DI, DX
+	MOVQ 160(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func spreadAllAVX2(a *byte)
+// Requires: AVX
+TEXT ·spreadAllAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), CX
+	MOVQ         (AX), DX
+	MOVQ         48(AX), BX
+	MOVQ         144(AX), SI
+	VBROADCASTSS 184(AX), Y0
+	VBROADCASTSS 176(AX), Y1
+
+pixel:
+	MOVQ 152(AX), R8
+	XORQ DI, DI
+
+channelBlock1:
+	CMPQ    R8, $+8
+	JLT     channelLess1
+	LEAQ    (CX)(DI*1), R9
+	LEAQ    (DX)(DI*1), R9
+	VMOVUPS (BX)(DI*1), Y1
+	VMULPS  Y0, Y1, Y1
+	MOVQ    96(AX), R10
+	MOVQ    104(AX), R11
+	TESTQ   R11, R11
+	JZ      tapsEnd
+
+taps:
+	MOVQ    (R10), R12
+	ADDQ    $0x08, R10
+	VMOVUPS (R9)(R12*4), Y2
+	VADDPS  Y1, Y2, Y2
+	VMOVUPS Y2, (R9)(R12*4)
+	DECQ    R11
+	JNZ     taps
+
+tapsEnd:
+	ADDQ $+32, DI
+	SUBQ $+8, R8
+	JMP  channelBlock1
+
+channelLess1:
+	TESTQ      R8, R8
+	JZ         channelDone
+	LEAQ       laneMasks<>+0(SB), R9
+	NEGQ       R8
+	VMOVUPS    32(R9)(R8*4), Y1
+	LEAQ       (CX)(DI*1), R8
+	LEAQ       (DX)(DI*1), R8
+	VMASKMOVPS (BX)(DI*1), Y1, Y2
+	VMULPS     Y0, Y2, Y2
+	MOVQ       96(AX), DI
+	MOVQ       104(AX), R9
+	TESTQ      R9, R9
+	JZ         tapsRestEnd
+
+tapsRest:
+	MOVQ       (DI), R10
+	ADDQ       $0x08, DI
+	VMASKMOVPS (R8)(R10*4), Y1, Y3
+	VADDPS     Y2, Y3, Y3
+	VMASKMOVPS Y3, Y1, (R8)(R10*4)
+	DECQ       R9
+	JNZ        tapsRest
+
+tapsRestEnd:
+channelDone:
+	MOVQ 168(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ DI, DX
+	MOVQ 160(AX), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
 // func winogradInput2AVX2(a *byte)
 // Requires: AVX
 TEXT ·winogradInput2AVX2(SB), NOSPLIT, $0-8
@@ -8684,6 +8878,202 @@ channelDone:
 	SHLQ $0x02, CX
 	ADDQ CX, BX
 	DECQ SI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func spreadFirstAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·spreadFirstAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), DX
+	MOVQ         (AX), BX
+	MOVQ         48(AX), SI
+	MOVQ         144(AX), DI
+	VBROADCASTSS 184(AX), Z0
+	VBROADCASTSS 176(AX), Z0
+
+pixel:
+	MOVQ 152(AX), R9
+	XORQ R8, R8
+
+channelBlock1:
+	CMPQ    R9, $+16
+	JLT     channelLess1
+	LEAQ    (DX)(R8*1), CX
+	LEAQ    (BX)(R8*1), R10
+	VMOVUPS (SI)(R8*1), Z1
+	VMOVAPS Z0, Z2
+	MOVQ    96(AX), R11
+	MOVQ    104(AX), R12
+	TESTQ   R12, R12
+	JZ      tapsBestEnd
+
+tapsBest:
+	MOVQ    (R11), R13
+	ADDQ    $0x08, R11
+	VMOVUPS (CX)(R13*4), Z3
+	VMAXPS  Z2, Z3, Z2
+	DECQ    R12
+	JNZ     tapsBest
+
+tapsBestEnd:
+	MOVQ  96(AX), R11
+	MOVQ  104(AX), R12
+	TESTQ R12, R12
+	JZ    tapsEnd
+
+taps:
+	MOVQ    (R11), R13
+	ADDQ    $0x08, R11
+	VMOVUPS (CX)(R13*4), Z3
+	VMOVUPS (R10)(R13*4), Z4
+	VCMPPS  $0x00, Z2, Z3, K1
+	VADDPS  Z1, Z4, K1, Z4
+	VXORPS  Z1, Z1, K1, Z1
+	VMOVUPS Z4, (R10)(R13*4)
+	DECQ    R12
+	JNZ     taps
+
+tapsEnd:
+	ADDQ $+64, R8
+	SUBQ $+16, R9
+	JMP  channelBlock1
+
+channelLess1:
+	TESTQ     R9, R9
+	JZ        channelDone
+	MOVQ      R9, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	LEAQ      (DX)(R8*1), CX
+	LEAQ      (BX)(R8*1), R9
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMOVAPS   Z0, Z2
+	MOVQ      96(AX), R8
+	MOVQ      104(AX), R10
+	TESTQ     R10, R10
+	JZ        tapsRestBestEnd
+
+tapsRestBest:
+	MOVQ      (R8), R11
+	ADDQ      $0x08, R8
+	VMOVUPS.Z (CX)(R11*4), K1, Z3
+	VMAXPS    Z2, Z3, Z2
+	DECQ      R10
+	JNZ       tapsRestBest
+
+tapsRestBestEnd:
+	MOVQ  96(AX), R8
+	MOVQ  104(AX), R10
+	TESTQ R10, R10
+	JZ    tapsRestEnd
+
+tapsRest:
+	MOVQ      (R8), R11
+	ADDQ      $0x08, R8
+	VMOVUPS.Z (CX)(R11*4), K1, Z3
+	VMOVUPS.Z (R9)(R11*4), K1, Z4
+	VCMPPS    $0x00, Z2, Z3, K2
+	VADDPS    Z1, Z4, K2, Z4
+	VXORPS    Z1, Z1, K2, Z1
+	VMOVUPS   Z4, K1, (R9)(R11*4)
+	DECQ      R10
+	JNZ       tapsRest
+
+tapsRestEnd:
+channelDone:
+	MOVQ 168(AX), CX
+	SHLQ $0x02, CX
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 160(AX), CX
+	SHLQ $0x02, CX
+	ADDQ CX, SI
+	DECQ DI
+	JNZ  pixel
+	VZEROUPPER
+	RET
+
+// func spreadAllAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·spreadAllAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         24(AX), DX
+	MOVQ         (AX), BX
+	MOVQ         48(AX), SI
+	MOVQ         144(AX), DI
+	VBROADCASTSS 184(AX), Z0
+	VBROADCASTSS 176(AX), Z1
+
+pixel:
+	MOVQ 152(AX), R9
+	XORQ R8, R8
+
+channelBlock1:
+	CMPQ    R9, $+16
+	JLT     channelLess1
+	LEAQ    (DX)(R8*1), CX
+	LEAQ    (BX)(R8*1), CX
+	VMOVUPS (SI)(R8*1), Z1
+	VMULPS  Z0, Z1, Z1
+	MOVQ    96(AX), R10
+	MOVQ    104(AX), R11
+	TESTQ   R11, R11
+	JZ      tapsEnd
+
+taps:
+	MOVQ    (R10), R12
+	ADDQ    $0x08, R10
+	VMOVUPS (CX)(R12*4), Z2
+	VADDPS  Z1, Z2, Z2
+	VMOVUPS Z2, (CX)(R12*4)
+	DECQ    R11
+	JNZ     taps
+
+tapsEnd:
+	ADDQ $+64, R8
+	SUBQ $+16, R9
+	JMP  channelBlock1
+
+channelLess1:
+	TESTQ     R9, R9
+	JZ        channelDone
+	MOVQ      R9, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K1
+	LEAQ      (DX)(R8*1), CX
+	LEAQ      (BX)(R8*1), CX
+	VMOVUPS.Z (SI)(R8*1), K1, Z1
+	VMULPS    Z0, Z1, Z1
+	MOVQ      96(AX), R8
+	MOVQ      104(AX), R9
+	TESTQ     R9, R9
+	JZ        tapsRestEnd
+
+tapsRest:
+	MOVQ      (R8), R10
+	ADDQ      $0x08, R8
+	VMOVUPS.Z (CX)(R10*4), K1, Z2
+	VADDPS    Z1, Z2, Z2
+	VMOVUPS   Z2, K1, (CX)(R10*4)
+	DECQ      R9
+	JNZ       tapsRest
+
+tapsRestEnd:
+channelDone:
+	MOVQ 168(AX), CX
+	SHLQ $0x02, CX
+	ADDQ CX, DX
+	ADDQ CX, BX
+	MOVQ 160(AX), CX
+	SHLQ $0x02, CX
+	ADDQ CX, SI
+	DECQ DI
 	JNZ  pixel
 	VZEROUPPER
 	RET

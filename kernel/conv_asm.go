@@ -32,6 +32,10 @@ func convAVX512(k convKernel, a *byte) {
 		tapsSumAVX512(a)
 	case kernelTapsMax:
 		tapsMaxAVX512(a)
+	case kernelSpreadFirst:
+		spreadFirstAVX512(a)
+	case kernelSpreadAll:
+		spreadAllAVX512(a)
 	case kernelDepthwise3x1:
 		depthwise3x1AVX512(a)
 	case kernelDepthwise3x2:
@@ -69,6 +73,10 @@ func convAVX2(k convKernel, a *byte) {
 		tapsSumAVX2(a)
 	case kernelTapsMax:
 		tapsMaxAVX2(a)
+	case kernelSpreadFirst:
+		spreadFirstAVX2(a)
+	case kernelSpreadAll:
+		spreadAllAVX2(a)
 	case kernelDepthwise3x1:
 		depthwise3x1AVX2(a)
 	case kernelDepthwise3x2:

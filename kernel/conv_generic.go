@@ -54,6 +54,9 @@ func depthwiseRowGeneric(a *rowArgs) {
 //	tapsSum: dst[x·dstStep + c] = scale · Σₖ src[x·srcStep + at[k] + c]
 //	tapsMax: dst[x·dstStep + c] = max(lo, maxₖ src[x·srcStep + at[k] + c]), NaN if there is one
 //
+//	spreadFirst: dst[x·srcStep + at[k] + c] += w[x·dstStep + c] for the first k for which src[x·srcStep + at[k] + c] is largest, and above lo
+//	spreadAll: dst[x·srcStep + at[k] + c] += scale · w[x·dstStep + c] for all k
+//
 // for x < pixels and c < ch.
 type tapArgs struct {
 	dst, src, w, bias []float32
@@ -103,6 +106,26 @@ func tapsMaxGeneric(a *tapArgs) {
 		for _, at := range a.at {
 			for c, v := range a.src[x*a.srcStep+at:][:a.ch] {
 				dst[c] = max(dst[c], v)
+			}
+		}
+	}
+}
+
+func spreadGeneric(k convKernel, a *tapArgs) {
+	for x := range a.pixels {
+		dy, first := a.w[x*a.dstStep:][:a.ch], x*a.srcStep
+		for c, v := range dy {
+			best, where := a.lo, -1
+			for _, at := range a.at {
+				switch {
+				case k == kernelSpreadAll:
+					a.dst[first+at+c] += float32(v * a.scale)
+				case a.src[first+at+c] > best:
+					best, where = a.src[first+at+c], at
+				}
+			}
+			if where >= 0 {
+				a.dst[first+where+c] += v
 			}
 		}
 	}

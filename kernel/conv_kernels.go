@@ -15,6 +15,8 @@ const (
 	kernelTapsDot
 	kernelTapsSum
 	kernelTapsMax
+	kernelSpreadFirst
+	kernelSpreadAll
 	kernelDepthwise3x1 // width x stride
 	kernelDepthwise3x2
 	kernelDepthwise5x1
@@ -86,6 +88,24 @@ func taps(set isa.Set, k convKernel, a *tapArgs) {
 		tapsSumGeneric(a)
 	default:
 		tapsMaxGeneric(a)
+	}
+}
+
+// spread runs one of the two kernels that add to what taps show.
+func spread(set isa.Set, k convKernel, a *tapArgs) {
+	if a.pixels <= 0 || a.ch <= 0 {
+		return
+	}
+	x, end := a.pixels-1, a.ch-1
+	_ = a.w[x*a.dstStep+end]
+	for _, at := range a.at {
+		_, _ = a.dst[at], a.dst[x*a.srcStep+at+end]
+		if k == kernelSpreadFirst {
+			_, _ = a.src[at], a.src[x*a.srcStep+at+end]
+		}
+	}
+	if !callConv(set, k, unsafe.Pointer(a)) {
+		spreadGeneric(k, a)
 	}
 }
 

@@ -15,9 +15,9 @@ type slideTask struct {
 	ch            int
 	n, oh, ow     int
 	dst, src      []float32
-	weights, bias []float32 // of kernelTapsDot
+	weights, bias []float32 // of kernelTapsDot; weights are what is spread
 	ep            Epilogue  // its Add and Act
-	countPad      bool      // of kernelTapsSum: what is summed is divided by all taps in the padded image
+	countPad      bool      // of kernelTapsSum and kernelSpreadAll: what is summed is divided by all taps in the padded image
 
 	pieces int
 	lists  [][]int // of taps, twice as long as there are taps, one a worker
@@ -52,20 +52,32 @@ func (t *slideTask) run(c *CPU) {
 	for i := range t.lists {
 		t.lists[i] = grow(t.lists[i], 2*taps)
 	}
+	if t.spreads() {
+		t.pieces = t.n // windows of neighbouring rows overlap
+	}
 	t.c = c
 	c.Parallel(t.pieces, t)
 }
+
+// spreads reports whether dst is what windows show: pixels add to it.
+func (t *slideTask) spreads() bool { return t.kind == kernelSpreadFirst || t.kind == kernelSpreadAll }
 
 // Piece implements [Task].
 func (t *slideTask) Piece(i, worker int) {
 	rows := t.n * t.oh
 	from, to := i*rows/t.pieces, (i+1)*rows/t.pieces
+	if t.spreads() {
+		size := t.y.size * t.x.size * t.ch
+		clear(t.dst[i*size:][:size])
+	}
 	ep := splitEpilogue(t.ep)
 	r := slideRow{slideTask: t, list: t.lists[worker], lo: ep.lo, hi: ep.hi}
 	for row := from; row < to; row++ {
 		r.run(row/t.oh, row%t.oh)
 	}
-	ep.finish(t.c.ISA(), t.dst, from*t.ow*t.ch, to*t.ow*t.ch)
+	if !t.spreads() {
+		ep.finish(t.c.ISA(), t.dst, from*t.ow*t.ch, to*t.ow*t.ch)
+	}
 }
 
 // slideRow is the work of one worker on output rows.
@@ -120,10 +132,10 @@ func (r *slideRow) fast(image, oy, ox, pixels, top, bottom int) {
 func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 	left, right := r.x.inside(ox, 0, 0)
 	a := tapArgs{
-		dst: r.output(image, oy, ox), pixels: pixels, ch: r.ch, dstStep: r.ch, srcStep: r.x.stride * r.ch,
+		pixels: pixels, ch: r.ch, dstStep: r.ch, srcStep: r.x.stride * r.ch,
 		at: r.list[:0], wAt: r.list[len(r.list)/2:][:0], lo: r.lo, hi: r.hi,
 	}
-	if r.kind == kernelTapsMax {
+	if r.kind == kernelTapsMax || r.kind == kernelSpreadFirst {
 		a.lo = float32(math.Inf(-1))
 	}
 	for i := top; i < bottom; i++ {
@@ -132,13 +144,16 @@ func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 			a.wAt = append(a.wAt, (i*r.x.kernel+j)*r.ch)
 		}
 	}
-	if len(a.at) > 0 {
+	if !r.spreads() {
+		a.dst = r.output(image, oy, ox)
+	}
+	if len(a.at) > 0 && r.kind != kernelSpreadAll {
 		a.src = r.src[r.at(image, oy, ox, top, left):]
 	}
 	switch r.kind {
 	case kernelTapsDot:
 		a.w, a.bias = r.weights, r.bias
-	case kernelTapsSum:
+	case kernelTapsSum, kernelSpreadAll:
 		count := len(a.at)
 		if r.countPad {
 			i0, i1 := r.y.inside(oy, r.y.before, r.y.after)
@@ -147,5 +162,10 @@ func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 		}
 		a.scale = 1 / float32(max(1, count))
 	}
-	taps(r.c.ISA(), r.kind, &a)
+	if !r.spreads() {
+		taps(r.c.ISA(), r.kind, &a)
+	} else if len(a.at) > 0 {
+		a.dst, a.w = r.dst[r.at(image, oy, ox, top, left):], r.weights[((image*r.oh+oy)*r.ow+ox)*r.ch:]
+		spread(r.c.ISA(), r.kind, &a)
+	}
 }

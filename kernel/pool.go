@@ -44,6 +44,30 @@ func AveragePool(c *CPU, dst, src []float32, n, ch, h, w int, s PoolShape) {
 	pool(c, kernelTapsSum, dst, src, n, ch, h, w, &s)
 }
 
+// MaxPoolGrad computes dx [n, h, w, ch] from dy [n, oh, ow, ch] and what was pooled, src [n, h, w, ch]: of each window the first of its
+// largest elements, in row-major order, gets what the window got. Images are done by one thread each.
+func MaxPoolGrad(c *CPU, dx, src, dy []float32, n, ch, h, w int, s PoolShape) {
+	poolGrad(c, kernelSpreadFirst, dx, src, dy, n, ch, h, w, &s)
+}
+
+// AveragePoolGrad computes dx [n, h, w, ch] from dy [n, oh, ow, ch]: the elements of a window share what it got.
+func AveragePoolGrad(c *CPU, dx, dy []float32, n, ch, h, w int, s PoolShape) {
+	poolGrad(c, kernelSpreadAll, dx, nil, dy, n, ch, h, w, &s)
+}
+
+func poolGrad(c *CPU, kind convKernel, dx, src, dy []float32, n, ch, h, w int, s *PoolShape) {
+	oh, ow := s.Output(h, w)
+	if n*oh*ow*ch <= 0 {
+		clear(dx[:max(0, n*ch*h*w)])
+		return
+	}
+	t := slideTasks.Get().(*slideTask)
+	t.kind, t.dst, t.src, t.weights, t.countPad = kind, dx, src, dy, s.CountPad
+	t.x, t.y, t.ch, t.n, t.oh, t.ow = s.window(1, w), s.window(0, h), ch, n, oh, ow
+	t.run(c)
+	t.release()
+}
+
 func pool(c *CPU, kind convKernel, dst, src []float32, n, ch, h, w int, s *PoolShape) {
 	t := slideTasks.Get().(*slideTask)
 	t.kind, t.dst, t.src, t.countPad = kind, dst, src, s.CountPad

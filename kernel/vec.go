@@ -28,6 +28,7 @@ type vecTask struct {
 	chunk, chunks int
 	eps          float32
 	mean, invStd []float32
+	blend        Blend
 	dims         []axis
 
 	to, from unsafe.Pointer // of elements of any type

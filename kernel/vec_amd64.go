@@ -234,6 +234,96 @@ func affineSAVX2(dst *float32, src *float32, scale *float32, shift *float32, row
 //go:noescape
 func normAVX2(dst *float32, src *float32, gamma *float32, beta *float32, n int, stepG int, stepB int, mean float32, inv float32)
 
+// pairSumsAVX2 adds to n sums those of y − shiftY, and to n products those of (y − shiftY)·(x − shiftX), of rows that are stride apart.
+//
+//go:noescape
+func pairSumsAVX2(sum *float32, product *float32, x *float32, y *float32, shiftX *float32, shiftY *float32, rows int, n int, stride int)
+
+// blendAVX2 computes rows of a·y + b·(x − mean) + shift, of n elements that have an a, b, mean and shift each.
+//
+//go:noescape
+func blendAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, mean *float32, shift *float32, rows int, n int)
+
+// slopeClipToAVX2 multiplies n elements by the slope of ClipTo.
+//
+//go:noescape
+func slopeClipToAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeLeakyReluAVX2 multiplies n elements by the slope of LeakyRelu.
+//
+//go:noescape
+func slopeLeakyReluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeEluAVX2 multiplies n elements by the slope of Elu.
+//
+//go:noescape
+func slopeEluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSeluAVX2 multiplies n elements by the slope of Selu.
+//
+//go:noescape
+func slopeSeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeCeluAVX2 multiplies n elements by the slope of Celu.
+//
+//go:noescape
+func slopeCeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSigmoidAVX2 multiplies n elements by the slope of Sigmoid.
+//
+//go:noescape
+func slopeSigmoidAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeHardSigmoidAVX2 multiplies n elements by the slope of HardSigmoid.
+//
+//go:noescape
+func slopeHardSigmoidAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeHardSwishAVX2 multiplies n elements by the slope of HardSwish.
+//
+//go:noescape
+func slopeHardSwishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSwishAVX2 multiplies n elements by the slope of Swish.
+//
+//go:noescape
+func slopeSwishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeTanhAVX2 multiplies n elements by the slope of Tanh.
+//
+//go:noescape
+func slopeTanhAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSoftplusAVX2 multiplies n elements by the slope of Softplus.
+//
+//go:noescape
+func slopeSoftplusAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSoftsignAVX2 multiplies n elements by the slope of Softsign.
+//
+//go:noescape
+func slopeSoftsignAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeGeluAVX2 multiplies n elements by the slope of Gelu.
+//
+//go:noescape
+func slopeGeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeGeluTanhAVX2 multiplies n elements by the slope of GeluTanh.
+//
+//go:noescape
+func slopeGeluTanhAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeMishAVX2 multiplies n elements by the slope of Mish.
+//
+//go:noescape
+func slopeMishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeErfAVX2 multiplies n elements by the slope of Erf.
+//
+//go:noescape
+func slopeErfAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
 // mixAVX2 computes rows of n elements, each the weighted sum of as many rows of src as there are taps.
 //
 //go:noescape
@@ -548,6 +638,96 @@ func affineSAVX512(dst *float32, src *float32, scale *float32, shift *float32, r
 //
 //go:noescape
 func normAVX512(dst *float32, src *float32, gamma *float32, beta *float32, n int, stepG int, stepB int, mean float32, inv float32)
+
+// pairSumsAVX512 adds to n sums those of y − shiftY, and to n products those of (y − shiftY)·(x − shiftX), of rows that are stride apart.
+//
+//go:noescape
+func pairSumsAVX512(sum *float32, product *float32, x *float32, y *float32, shiftX *float32, shiftY *float32, rows int, n int, stride int)
+
+// blendAVX512 computes rows of a·y + b·(x − mean) + shift, of n elements that have an a, b, mean and shift each.
+//
+//go:noescape
+func blendAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, mean *float32, shift *float32, rows int, n int)
+
+// slopeClipToAVX512 multiplies n elements by the slope of ClipTo.
+//
+//go:noescape
+func slopeClipToAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeLeakyReluAVX512 multiplies n elements by the slope of LeakyRelu.
+//
+//go:noescape
+func slopeLeakyReluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeEluAVX512 multiplies n elements by the slope of Elu.
+//
+//go:noescape
+func slopeEluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSeluAVX512 multiplies n elements by the slope of Selu.
+//
+//go:noescape
+func slopeSeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeCeluAVX512 multiplies n elements by the slope of Celu.
+//
+//go:noescape
+func slopeCeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSigmoidAVX512 multiplies n elements by the slope of Sigmoid.
+//
+//go:noescape
+func slopeSigmoidAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeHardSigmoidAVX512 multiplies n elements by the slope of HardSigmoid.
+//
+//go:noescape
+func slopeHardSigmoidAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeHardSwishAVX512 multiplies n elements by the slope of HardSwish.
+//
+//go:noescape
+func slopeHardSwishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSwishAVX512 multiplies n elements by the slope of Swish.
+//
+//go:noescape
+func slopeSwishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeTanhAVX512 multiplies n elements by the slope of Tanh.
+//
+//go:noescape
+func slopeTanhAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSoftplusAVX512 multiplies n elements by the slope of Softplus.
+//
+//go:noescape
+func slopeSoftplusAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeSoftsignAVX512 multiplies n elements by the slope of Softsign.
+//
+//go:noescape
+func slopeSoftsignAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeGeluAVX512 multiplies n elements by the slope of Gelu.
+//
+//go:noescape
+func slopeGeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeGeluTanhAVX512 multiplies n elements by the slope of GeluTanh.
+//
+//go:noescape
+func slopeGeluTanhAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeMishAVX512 multiplies n elements by the slope of Mish.
+//
+//go:noescape
+func slopeMishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+
+// slopeErfAVX512 multiplies n elements by the slope of Erf.
+//
+//go:noescape
+func slopeErfAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
 
 // mixAVX512 computes rows of n elements, each the weighted sum of as many rows of src as there are taps.
 //

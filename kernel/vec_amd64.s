@@ -412,260 +412,260 @@ DATA vecConstants<>+1616(SB)/4, $0x7fc00000
 DATA vecConstants<>+1620(SB)/4, $0x7fc00000
 DATA vecConstants<>+1624(SB)/4, $0x7fc00000
 DATA vecConstants<>+1628(SB)/4, $0x7fc00000
-DATA vecConstants<>+1632(SB)/4, $0x00000000
-DATA vecConstants<>+1636(SB)/4, $0x00000001
-DATA vecConstants<>+1640(SB)/4, $0x00000001
-DATA vecConstants<>+1644(SB)/4, $0x00000003
-DATA vecConstants<>+1648(SB)/4, $0x00000002
-DATA vecConstants<>+1652(SB)/4, $0x00000005
-DATA vecConstants<>+1656(SB)/4, $0x00000003
-DATA vecConstants<>+1660(SB)/4, $0x00000007
-DATA vecConstants<>+1664(SB)/4, $0x00000000
-DATA vecConstants<>+1668(SB)/4, $0x00000000
-DATA vecConstants<>+1672(SB)/4, $0x00000002
-DATA vecConstants<>+1676(SB)/4, $0x00000001
-DATA vecConstants<>+1680(SB)/4, $0x00000004
-DATA vecConstants<>+1684(SB)/4, $0x00000002
-DATA vecConstants<>+1688(SB)/4, $0x00000006
-DATA vecConstants<>+1692(SB)/4, $0x00000003
-DATA vecConstants<>+1696(SB)/4, $0x00000004
-DATA vecConstants<>+1700(SB)/4, $0x00000001
-DATA vecConstants<>+1704(SB)/4, $0x00000005
-DATA vecConstants<>+1708(SB)/4, $0x00000003
-DATA vecConstants<>+1712(SB)/4, $0x00000006
-DATA vecConstants<>+1716(SB)/4, $0x00000005
-DATA vecConstants<>+1720(SB)/4, $0x00000007
-DATA vecConstants<>+1724(SB)/4, $0x00000007
-DATA vecConstants<>+1728(SB)/4, $0x00000000
-DATA vecConstants<>+1732(SB)/4, $0x00000004
-DATA vecConstants<>+1736(SB)/4, $0x00000002
-DATA vecConstants<>+1740(SB)/4, $0x00000005
-DATA vecConstants<>+1744(SB)/4, $0x00000004
-DATA vecConstants<>+1748(SB)/4, $0x00000006
-DATA vecConstants<>+1752(SB)/4, $0x00000006
-DATA vecConstants<>+1756(SB)/4, $0x00000007
-DATA vecConstants<>+1760(SB)/4, $0x00000000
-DATA vecConstants<>+1764(SB)/4, $0x00000002
-DATA vecConstants<>+1768(SB)/4, $0x00000004
-DATA vecConstants<>+1772(SB)/4, $0x00000006
-DATA vecConstants<>+1776(SB)/4, $0x00000004
-DATA vecConstants<>+1780(SB)/4, $0x00000005
-DATA vecConstants<>+1784(SB)/4, $0x00000006
-DATA vecConstants<>+1788(SB)/4, $0x00000007
-DATA vecConstants<>+1792(SB)/4, $0x00000000
-DATA vecConstants<>+1796(SB)/4, $0x00000001
-DATA vecConstants<>+1800(SB)/4, $0x00000002
-DATA vecConstants<>+1804(SB)/4, $0x00000003
-DATA vecConstants<>+1808(SB)/4, $0x00000000
-DATA vecConstants<>+1812(SB)/4, $0x00000002
-DATA vecConstants<>+1816(SB)/4, $0x00000004
-DATA vecConstants<>+1820(SB)/4, $0x00000006
-DATA vecConstants<>+1824(SB)/4, $0x00000001
-DATA vecConstants<>+1828(SB)/4, $0x00000003
-DATA vecConstants<>+1832(SB)/4, $0x00000005
-DATA vecConstants<>+1836(SB)/4, $0x00000007
-DATA vecConstants<>+1840(SB)/4, $0x00000004
-DATA vecConstants<>+1844(SB)/4, $0x00000005
-DATA vecConstants<>+1848(SB)/4, $0x00000006
-DATA vecConstants<>+1852(SB)/4, $0x00000007
+DATA vecConstants<>+1632(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1636(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1640(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1644(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1648(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1652(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1656(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1660(SB)/4, $0x3eaaaaab
+DATA vecConstants<>+1664(SB)/4, $0xc0400000
+DATA vecConstants<>+1668(SB)/4, $0xc0400000
+DATA vecConstants<>+1672(SB)/4, $0xc0400000
+DATA vecConstants<>+1676(SB)/4, $0xc0400000
+DATA vecConstants<>+1680(SB)/4, $0xc0400000
+DATA vecConstants<>+1684(SB)/4, $0xc0400000
+DATA vecConstants<>+1688(SB)/4, $0xc0400000
+DATA vecConstants<>+1692(SB)/4, $0xc0400000
+DATA vecConstants<>+1696(SB)/4, $0x40400000
+DATA vecConstants<>+1700(SB)/4, $0x40400000
+DATA vecConstants<>+1704(SB)/4, $0x40400000
+DATA vecConstants<>+1708(SB)/4, $0x40400000
+DATA vecConstants<>+1712(SB)/4, $0x40400000
+DATA vecConstants<>+1716(SB)/4, $0x40400000
+DATA vecConstants<>+1720(SB)/4, $0x40400000
+DATA vecConstants<>+1724(SB)/4, $0x40400000
+DATA vecConstants<>+1728(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1732(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1736(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1740(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1744(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1748(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1752(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1756(SB)/4, $0x3ecc422a
+DATA vecConstants<>+1760(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1764(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1768(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1772(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1776(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1780(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1784(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1788(SB)/4, $0x3e5b33b6
+DATA vecConstants<>+1792(SB)/4, $0x40800000
+DATA vecConstants<>+1796(SB)/4, $0x40800000
+DATA vecConstants<>+1800(SB)/4, $0x40800000
+DATA vecConstants<>+1804(SB)/4, $0x40800000
+DATA vecConstants<>+1808(SB)/4, $0x40800000
+DATA vecConstants<>+1812(SB)/4, $0x40800000
+DATA vecConstants<>+1816(SB)/4, $0x40800000
+DATA vecConstants<>+1820(SB)/4, $0x40800000
+DATA vecConstants<>+1824(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1828(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1832(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1836(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1840(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1844(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1848(SB)/4, $0x3f906ebb
+DATA vecConstants<>+1852(SB)/4, $0x3f906ebb
 DATA vecConstants<>+1856(SB)/4, $0x00000000
 DATA vecConstants<>+1860(SB)/4, $0x00000001
-DATA vecConstants<>+1864(SB)/4, $0x00000002
+DATA vecConstants<>+1864(SB)/4, $0x00000001
 DATA vecConstants<>+1868(SB)/4, $0x00000003
-DATA vecConstants<>+1872(SB)/4, $0x00000001
-DATA vecConstants<>+1876(SB)/4, $0x00000003
-DATA vecConstants<>+1880(SB)/4, $0x00000005
+DATA vecConstants<>+1872(SB)/4, $0x00000002
+DATA vecConstants<>+1876(SB)/4, $0x00000005
+DATA vecConstants<>+1880(SB)/4, $0x00000003
 DATA vecConstants<>+1884(SB)/4, $0x00000007
 DATA vecConstants<>+1888(SB)/4, $0x00000000
-DATA vecConstants<>+1892(SB)/4, $0x00000001
+DATA vecConstants<>+1892(SB)/4, $0x00000000
 DATA vecConstants<>+1896(SB)/4, $0x00000002
 DATA vecConstants<>+1900(SB)/4, $0x00000001
 DATA vecConstants<>+1904(SB)/4, $0x00000004
-DATA vecConstants<>+1908(SB)/4, $0x00000005
-DATA vecConstants<>+1912(SB)/4, $0x00000002
-DATA vecConstants<>+1916(SB)/4, $0x00000007
-DATA vecConstants<>+1920(SB)/4, $0x00000000
-DATA vecConstants<>+1924(SB)/4, $0x00000000
-DATA vecConstants<>+1928(SB)/4, $0x00000002
+DATA vecConstants<>+1908(SB)/4, $0x00000002
+DATA vecConstants<>+1912(SB)/4, $0x00000006
+DATA vecConstants<>+1916(SB)/4, $0x00000003
+DATA vecConstants<>+1920(SB)/4, $0x00000004
+DATA vecConstants<>+1924(SB)/4, $0x00000001
+DATA vecConstants<>+1928(SB)/4, $0x00000005
 DATA vecConstants<>+1932(SB)/4, $0x00000003
-DATA vecConstants<>+1936(SB)/4, $0x00000001
+DATA vecConstants<>+1936(SB)/4, $0x00000006
 DATA vecConstants<>+1940(SB)/4, $0x00000005
-DATA vecConstants<>+1944(SB)/4, $0x00000006
-DATA vecConstants<>+1948(SB)/4, $0x00000002
+DATA vecConstants<>+1944(SB)/4, $0x00000007
+DATA vecConstants<>+1948(SB)/4, $0x00000007
 DATA vecConstants<>+1952(SB)/4, $0x00000000
-DATA vecConstants<>+1956(SB)/4, $0x00000001
-DATA vecConstants<>+1960(SB)/4, $0x00000000
-DATA vecConstants<>+1964(SB)/4, $0x00000003
+DATA vecConstants<>+1956(SB)/4, $0x00000004
+DATA vecConstants<>+1960(SB)/4, $0x00000002
+DATA vecConstants<>+1964(SB)/4, $0x00000005
 DATA vecConstants<>+1968(SB)/4, $0x00000004
-DATA vecConstants<>+1972(SB)/4, $0x00000001
+DATA vecConstants<>+1972(SB)/4, $0x00000006
 DATA vecConstants<>+1976(SB)/4, $0x00000006
 DATA vecConstants<>+1980(SB)/4, $0x00000007
 DATA vecConstants<>+1984(SB)/4, $0x00000000
-DATA vecConstants<>+1988(SB)/4, $0x00000003
-DATA vecConstants<>+1992(SB)/4, $0x00000002
-DATA vecConstants<>+1996(SB)/4, $0x00000003
+DATA vecConstants<>+1988(SB)/4, $0x00000002
+DATA vecConstants<>+1992(SB)/4, $0x00000004
+DATA vecConstants<>+1996(SB)/4, $0x00000006
 DATA vecConstants<>+2000(SB)/4, $0x00000004
 DATA vecConstants<>+2004(SB)/4, $0x00000005
 DATA vecConstants<>+2008(SB)/4, $0x00000006
-DATA vecConstants<>+2012(SB)/4, $0x00000005
+DATA vecConstants<>+2012(SB)/4, $0x00000007
 DATA vecConstants<>+2016(SB)/4, $0x00000000
 DATA vecConstants<>+2020(SB)/4, $0x00000001
-DATA vecConstants<>+2024(SB)/4, $0x00000003
+DATA vecConstants<>+2024(SB)/4, $0x00000002
 DATA vecConstants<>+2028(SB)/4, $0x00000003
-DATA vecConstants<>+2032(SB)/4, $0x00000004
-DATA vecConstants<>+2036(SB)/4, $0x00000004
-DATA vecConstants<>+2040(SB)/4, $0x00000006
-DATA vecConstants<>+2044(SB)/4, $0x00000007
-DATA vecConstants<>+2048(SB)/4, $0x00000002
-DATA vecConstants<>+2052(SB)/4, $0x00000001
-DATA vecConstants<>+2056(SB)/4, $0x00000002
-DATA vecConstants<>+2060(SB)/4, $0x00000003
+DATA vecConstants<>+2032(SB)/4, $0x00000000
+DATA vecConstants<>+2036(SB)/4, $0x00000002
+DATA vecConstants<>+2040(SB)/4, $0x00000004
+DATA vecConstants<>+2044(SB)/4, $0x00000006
+DATA vecConstants<>+2048(SB)/4, $0x00000001
+DATA vecConstants<>+2052(SB)/4, $0x00000003
+DATA vecConstants<>+2056(SB)/4, $0x00000005
+DATA vecConstants<>+2060(SB)/4, $0x00000007
 DATA vecConstants<>+2064(SB)/4, $0x00000004
 DATA vecConstants<>+2068(SB)/4, $0x00000005
-DATA vecConstants<>+2072(SB)/4, $0x00000004
+DATA vecConstants<>+2072(SB)/4, $0x00000006
 DATA vecConstants<>+2076(SB)/4, $0x00000007
 DATA vecConstants<>+2080(SB)/4, $0x00000000
 DATA vecConstants<>+2084(SB)/4, $0x00000001
-DATA vecConstants<>+2088(SB)/4, $0x00000006
+DATA vecConstants<>+2088(SB)/4, $0x00000002
 DATA vecConstants<>+2092(SB)/4, $0x00000003
-DATA vecConstants<>+2096(SB)/4, $0x00000004
-DATA vecConstants<>+2100(SB)/4, $0x00000007
-DATA vecConstants<>+2104(SB)/4, $0x00000006
+DATA vecConstants<>+2096(SB)/4, $0x00000001
+DATA vecConstants<>+2100(SB)/4, $0x00000003
+DATA vecConstants<>+2104(SB)/4, $0x00000005
 DATA vecConstants<>+2108(SB)/4, $0x00000007
-DATA vecConstants<>+2112(SB)/4, $0x00000005
+DATA vecConstants<>+2112(SB)/4, $0x00000000
 DATA vecConstants<>+2116(SB)/4, $0x00000001
 DATA vecConstants<>+2120(SB)/4, $0x00000002
-DATA vecConstants<>+2124(SB)/4, $0x00000006
+DATA vecConstants<>+2124(SB)/4, $0x00000001
 DATA vecConstants<>+2128(SB)/4, $0x00000004
 DATA vecConstants<>+2132(SB)/4, $0x00000005
-DATA vecConstants<>+2136(SB)/4, $0x00000007
+DATA vecConstants<>+2136(SB)/4, $0x00000002
 DATA vecConstants<>+2140(SB)/4, $0x00000007
 DATA vecConstants<>+2144(SB)/4, $0x00000000
-DATA vecConstants<>+2148(SB)/4, $0x00000005
+DATA vecConstants<>+2148(SB)/4, $0x00000000
 DATA vecConstants<>+2152(SB)/4, $0x00000002
 DATA vecConstants<>+2156(SB)/4, $0x00000003
-DATA vecConstants<>+2160(SB)/4, $0x00000006
+DATA vecConstants<>+2160(SB)/4, $0x00000001
 DATA vecConstants<>+2164(SB)/4, $0x00000005
 DATA vecConstants<>+2168(SB)/4, $0x00000006
-DATA vecConstants<>+2172(SB)/4, $0x00000007
+DATA vecConstants<>+2172(SB)/4, $0x00000002
 DATA vecConstants<>+2176(SB)/4, $0x00000000
-DATA vecConstants<>+2180(SB)/4, $0x00000003
-DATA vecConstants<>+2184(SB)/4, $0x00000006
+DATA vecConstants<>+2180(SB)/4, $0x00000001
+DATA vecConstants<>+2184(SB)/4, $0x00000000
 DATA vecConstants<>+2188(SB)/4, $0x00000003
 DATA vecConstants<>+2192(SB)/4, $0x00000004
-DATA vecConstants<>+2196(SB)/4, $0x00000005
+DATA vecConstants<>+2196(SB)/4, $0x00000001
 DATA vecConstants<>+2200(SB)/4, $0x00000006
 DATA vecConstants<>+2204(SB)/4, $0x00000007
 DATA vecConstants<>+2208(SB)/4, $0x00000000
-DATA vecConstants<>+2212(SB)/4, $0x00000001
+DATA vecConstants<>+2212(SB)/4, $0x00000003
 DATA vecConstants<>+2216(SB)/4, $0x00000002
-DATA vecConstants<>+2220(SB)/4, $0x00000001
+DATA vecConstants<>+2220(SB)/4, $0x00000003
 DATA vecConstants<>+2224(SB)/4, $0x00000004
-DATA vecConstants<>+2228(SB)/4, $0x00000007
+DATA vecConstants<>+2228(SB)/4, $0x00000005
 DATA vecConstants<>+2232(SB)/4, $0x00000006
-DATA vecConstants<>+2236(SB)/4, $0x00000007
+DATA vecConstants<>+2236(SB)/4, $0x00000005
 DATA vecConstants<>+2240(SB)/4, $0x00000000
 DATA vecConstants<>+2244(SB)/4, $0x00000001
-DATA vecConstants<>+2248(SB)/4, $0x00000002
+DATA vecConstants<>+2248(SB)/4, $0x00000003
 DATA vecConstants<>+2252(SB)/4, $0x00000003
 DATA vecConstants<>+2256(SB)/4, $0x00000004
-DATA vecConstants<>+2260(SB)/4, $0x00000005
-DATA vecConstants<>+2264(SB)/4, $0x00000002
-DATA vecConstants<>+2268(SB)/4, $0x00000005
-DATA vecConstants<>+2272(SB)/4, $0x00000001
-DATA vecConstants<>+2276(SB)/4, $0x00000004
-DATA vecConstants<>+2280(SB)/4, $0x00000007
+DATA vecConstants<>+2260(SB)/4, $0x00000004
+DATA vecConstants<>+2264(SB)/4, $0x00000006
+DATA vecConstants<>+2268(SB)/4, $0x00000007
+DATA vecConstants<>+2272(SB)/4, $0x00000002
+DATA vecConstants<>+2276(SB)/4, $0x00000001
+DATA vecConstants<>+2280(SB)/4, $0x00000002
 DATA vecConstants<>+2284(SB)/4, $0x00000003
 DATA vecConstants<>+2288(SB)/4, $0x00000004
 DATA vecConstants<>+2292(SB)/4, $0x00000005
-DATA vecConstants<>+2296(SB)/4, $0x00000006
+DATA vecConstants<>+2296(SB)/4, $0x00000004
 DATA vecConstants<>+2300(SB)/4, $0x00000007
 DATA vecConstants<>+2304(SB)/4, $0x00000000
 DATA vecConstants<>+2308(SB)/4, $0x00000001
-DATA vecConstants<>+2312(SB)/4, $0x00000002
-DATA vecConstants<>+2316(SB)/4, $0x00000002
-DATA vecConstants<>+2320(SB)/4, $0x00000005
-DATA vecConstants<>+2324(SB)/4, $0x00000005
+DATA vecConstants<>+2312(SB)/4, $0x00000006
+DATA vecConstants<>+2316(SB)/4, $0x00000003
+DATA vecConstants<>+2320(SB)/4, $0x00000004
+DATA vecConstants<>+2324(SB)/4, $0x00000007
 DATA vecConstants<>+2328(SB)/4, $0x00000006
 DATA vecConstants<>+2332(SB)/4, $0x00000007
-DATA vecConstants<>+2336(SB)/4, $0x00000000
+DATA vecConstants<>+2336(SB)/4, $0x00000005
 DATA vecConstants<>+2340(SB)/4, $0x00000001
 DATA vecConstants<>+2344(SB)/4, $0x00000002
-DATA vecConstants<>+2348(SB)/4, $0x00000003
+DATA vecConstants<>+2348(SB)/4, $0x00000006
 DATA vecConstants<>+2352(SB)/4, $0x00000004
-DATA vecConstants<>+2356(SB)/4, $0x00000000
-DATA vecConstants<>+2360(SB)/4, $0x00000003
-DATA vecConstants<>+2364(SB)/4, $0x00000006
-DATA vecConstants<>+2368(SB)/4, $0x00000002
+DATA vecConstants<>+2356(SB)/4, $0x00000005
+DATA vecConstants<>+2360(SB)/4, $0x00000007
+DATA vecConstants<>+2364(SB)/4, $0x00000007
+DATA vecConstants<>+2368(SB)/4, $0x00000000
 DATA vecConstants<>+2372(SB)/4, $0x00000005
 DATA vecConstants<>+2376(SB)/4, $0x00000002
 DATA vecConstants<>+2380(SB)/4, $0x00000003
-DATA vecConstants<>+2384(SB)/4, $0x00000004
+DATA vecConstants<>+2384(SB)/4, $0x00000006
 DATA vecConstants<>+2388(SB)/4, $0x00000005
 DATA vecConstants<>+2392(SB)/4, $0x00000006
 DATA vecConstants<>+2396(SB)/4, $0x00000007
 DATA vecConstants<>+2400(SB)/4, $0x00000000
-DATA vecConstants<>+2404(SB)/4, $0x00000001
-DATA vecConstants<>+2408(SB)/4, $0x00000000
+DATA vecConstants<>+2404(SB)/4, $0x00000003
+DATA vecConstants<>+2408(SB)/4, $0x00000006
 DATA vecConstants<>+2412(SB)/4, $0x00000003
-DATA vecConstants<>+2416(SB)/4, $0x00000006
+DATA vecConstants<>+2416(SB)/4, $0x00000004
 DATA vecConstants<>+2420(SB)/4, $0x00000005
 DATA vecConstants<>+2424(SB)/4, $0x00000006
 DATA vecConstants<>+2428(SB)/4, $0x00000007
 DATA vecConstants<>+2432(SB)/4, $0x00000000
 DATA vecConstants<>+2436(SB)/4, $0x00000001
 DATA vecConstants<>+2440(SB)/4, $0x00000002
-DATA vecConstants<>+2444(SB)/4, $0x00000003
+DATA vecConstants<>+2444(SB)/4, $0x00000001
 DATA vecConstants<>+2448(SB)/4, $0x00000004
-DATA vecConstants<>+2452(SB)/4, $0x00000001
-DATA vecConstants<>+2456(SB)/4, $0x00000004
+DATA vecConstants<>+2452(SB)/4, $0x00000007
+DATA vecConstants<>+2456(SB)/4, $0x00000006
 DATA vecConstants<>+2460(SB)/4, $0x00000007
 DATA vecConstants<>+2464(SB)/4, $0x00000000
 DATA vecConstants<>+2468(SB)/4, $0x00000001
 DATA vecConstants<>+2472(SB)/4, $0x00000002
 DATA vecConstants<>+2476(SB)/4, $0x00000003
-DATA vecConstants<>+2480(SB)/4, $0x00000001
+DATA vecConstants<>+2480(SB)/4, $0x00000004
 DATA vecConstants<>+2484(SB)/4, $0x00000005
-DATA vecConstants<>+2488(SB)/4, $0x00000006
-DATA vecConstants<>+2492(SB)/4, $0x00000007
-DATA vecConstants<>+2496(SB)/4, $0x00000000
-DATA vecConstants<>+2500(SB)/4, $0x00000000
-DATA vecConstants<>+2504(SB)/4, $0x00000002
+DATA vecConstants<>+2488(SB)/4, $0x00000002
+DATA vecConstants<>+2492(SB)/4, $0x00000005
+DATA vecConstants<>+2496(SB)/4, $0x00000001
+DATA vecConstants<>+2500(SB)/4, $0x00000004
+DATA vecConstants<>+2504(SB)/4, $0x00000007
 DATA vecConstants<>+2508(SB)/4, $0x00000003
 DATA vecConstants<>+2512(SB)/4, $0x00000004
-DATA vecConstants<>+2516(SB)/4, $0x00000001
+DATA vecConstants<>+2516(SB)/4, $0x00000005
 DATA vecConstants<>+2520(SB)/4, $0x00000006
 DATA vecConstants<>+2524(SB)/4, $0x00000007
 DATA vecConstants<>+2528(SB)/4, $0x00000000
 DATA vecConstants<>+2532(SB)/4, $0x00000001
-DATA vecConstants<>+2536(SB)/4, $0x00000000
-DATA vecConstants<>+2540(SB)/4, $0x00000003
-DATA vecConstants<>+2544(SB)/4, $0x00000004
+DATA vecConstants<>+2536(SB)/4, $0x00000002
+DATA vecConstants<>+2540(SB)/4, $0x00000002
+DATA vecConstants<>+2544(SB)/4, $0x00000005
 DATA vecConstants<>+2548(SB)/4, $0x00000005
-DATA vecConstants<>+2552(SB)/4, $0x00000001
+DATA vecConstants<>+2552(SB)/4, $0x00000006
 DATA vecConstants<>+2556(SB)/4, $0x00000007
 DATA vecConstants<>+2560(SB)/4, $0x00000000
 DATA vecConstants<>+2564(SB)/4, $0x00000001
 DATA vecConstants<>+2568(SB)/4, $0x00000002
-DATA vecConstants<>+2572(SB)/4, $0x00000000
+DATA vecConstants<>+2572(SB)/4, $0x00000003
 DATA vecConstants<>+2576(SB)/4, $0x00000004
-DATA vecConstants<>+2580(SB)/4, $0x00000005
-DATA vecConstants<>+2584(SB)/4, $0x00000006
-DATA vecConstants<>+2588(SB)/4, $0x00000001
+DATA vecConstants<>+2580(SB)/4, $0x00000000
+DATA vecConstants<>+2584(SB)/4, $0x00000003
+DATA vecConstants<>+2588(SB)/4, $0x00000006
 DATA vecConstants<>+2592(SB)/4, $0x00000002
-DATA vecConstants<>+2596(SB)/4, $0x00000001
+DATA vecConstants<>+2596(SB)/4, $0x00000005
 DATA vecConstants<>+2600(SB)/4, $0x00000002
 DATA vecConstants<>+2604(SB)/4, $0x00000003
-DATA vecConstants<>+2608(SB)/4, $0x00000003
+DATA vecConstants<>+2608(SB)/4, $0x00000004
 DATA vecConstants<>+2612(SB)/4, $0x00000005
 DATA vecConstants<>+2616(SB)/4, $0x00000006
 DATA vecConstants<>+2620(SB)/4, $0x00000007
 DATA vecConstants<>+2624(SB)/4, $0x00000000
-DATA vecConstants<>+2628(SB)/4, $0x00000002
-DATA vecConstants<>+2632(SB)/4, $0x00000002
+DATA vecConstants<>+2628(SB)/4, $0x00000001
+DATA vecConstants<>+2632(SB)/4, $0x00000000
 DATA vecConstants<>+2636(SB)/4, $0x00000003
-DATA vecConstants<>+2640(SB)/4, $0x00000004
-DATA vecConstants<>+2644(SB)/4, $0x00000003
+DATA vecConstants<>+2640(SB)/4, $0x00000006
+DATA vecConstants<>+2644(SB)/4, $0x00000005
 DATA vecConstants<>+2648(SB)/4, $0x00000006
 DATA vecConstants<>+2652(SB)/4, $0x00000007
 DATA vecConstants<>+2656(SB)/4, $0x00000000
@@ -673,78 +673,78 @@ DATA vecConstants<>+2660(SB)/4, $0x00000001
 DATA vecConstants<>+2664(SB)/4, $0x00000002
 DATA vecConstants<>+2668(SB)/4, $0x00000003
 DATA vecConstants<>+2672(SB)/4, $0x00000004
-DATA vecConstants<>+2676(SB)/4, $0x00000005
-DATA vecConstants<>+2680(SB)/4, $0x00000003
+DATA vecConstants<>+2676(SB)/4, $0x00000001
+DATA vecConstants<>+2680(SB)/4, $0x00000004
 DATA vecConstants<>+2684(SB)/4, $0x00000007
 DATA vecConstants<>+2688(SB)/4, $0x00000000
 DATA vecConstants<>+2692(SB)/4, $0x00000001
 DATA vecConstants<>+2696(SB)/4, $0x00000002
-DATA vecConstants<>+2700(SB)/4, $0x00000002
-DATA vecConstants<>+2704(SB)/4, $0x00000004
+DATA vecConstants<>+2700(SB)/4, $0x00000003
+DATA vecConstants<>+2704(SB)/4, $0x00000001
 DATA vecConstants<>+2708(SB)/4, $0x00000005
 DATA vecConstants<>+2712(SB)/4, $0x00000006
-DATA vecConstants<>+2716(SB)/4, $0x00000003
-DATA vecConstants<>+2720(SB)/4, $0x00000004
-DATA vecConstants<>+2724(SB)/4, $0x00000001
+DATA vecConstants<>+2716(SB)/4, $0x00000007
+DATA vecConstants<>+2720(SB)/4, $0x00000000
+DATA vecConstants<>+2724(SB)/4, $0x00000000
 DATA vecConstants<>+2728(SB)/4, $0x00000002
 DATA vecConstants<>+2732(SB)/4, $0x00000003
-DATA vecConstants<>+2736(SB)/4, $0x00000005
-DATA vecConstants<>+2740(SB)/4, $0x00000005
+DATA vecConstants<>+2736(SB)/4, $0x00000004
+DATA vecConstants<>+2740(SB)/4, $0x00000001
 DATA vecConstants<>+2744(SB)/4, $0x00000006
 DATA vecConstants<>+2748(SB)/4, $0x00000007
 DATA vecConstants<>+2752(SB)/4, $0x00000000
-DATA vecConstants<>+2756(SB)/4, $0x00000004
-DATA vecConstants<>+2760(SB)/4, $0x00000002
+DATA vecConstants<>+2756(SB)/4, $0x00000001
+DATA vecConstants<>+2760(SB)/4, $0x00000000
 DATA vecConstants<>+2764(SB)/4, $0x00000003
 DATA vecConstants<>+2768(SB)/4, $0x00000004
 DATA vecConstants<>+2772(SB)/4, $0x00000005
-DATA vecConstants<>+2776(SB)/4, $0x00000006
+DATA vecConstants<>+2776(SB)/4, $0x00000001
 DATA vecConstants<>+2780(SB)/4, $0x00000007
 DATA vecConstants<>+2784(SB)/4, $0x00000000
 DATA vecConstants<>+2788(SB)/4, $0x00000001
-DATA vecConstants<>+2792(SB)/4, $0x00000004
-DATA vecConstants<>+2796(SB)/4, $0x00000003
+DATA vecConstants<>+2792(SB)/4, $0x00000002
+DATA vecConstants<>+2796(SB)/4, $0x00000000
 DATA vecConstants<>+2800(SB)/4, $0x00000004
 DATA vecConstants<>+2804(SB)/4, $0x00000005
-DATA vecConstants<>+2808(SB)/4, $0x00000005
-DATA vecConstants<>+2812(SB)/4, $0x00000007
-DATA vecConstants<>+2816(SB)/4, $0x00000000
+DATA vecConstants<>+2808(SB)/4, $0x00000006
+DATA vecConstants<>+2812(SB)/4, $0x00000001
+DATA vecConstants<>+2816(SB)/4, $0x00000002
 DATA vecConstants<>+2820(SB)/4, $0x00000001
 DATA vecConstants<>+2824(SB)/4, $0x00000002
-DATA vecConstants<>+2828(SB)/4, $0x00000004
-DATA vecConstants<>+2832(SB)/4, $0x00000004
+DATA vecConstants<>+2828(SB)/4, $0x00000003
+DATA vecConstants<>+2832(SB)/4, $0x00000003
 DATA vecConstants<>+2836(SB)/4, $0x00000005
 DATA vecConstants<>+2840(SB)/4, $0x00000006
-DATA vecConstants<>+2844(SB)/4, $0x00000005
-DATA vecConstants<>+2848(SB)/4, $0x00000006
-DATA vecConstants<>+2852(SB)/4, $0x00000001
+DATA vecConstants<>+2844(SB)/4, $0x00000007
+DATA vecConstants<>+2848(SB)/4, $0x00000000
+DATA vecConstants<>+2852(SB)/4, $0x00000002
 DATA vecConstants<>+2856(SB)/4, $0x00000002
 DATA vecConstants<>+2860(SB)/4, $0x00000003
-DATA vecConstants<>+2864(SB)/4, $0x00000007
-DATA vecConstants<>+2868(SB)/4, $0x00000005
+DATA vecConstants<>+2864(SB)/4, $0x00000004
+DATA vecConstants<>+2868(SB)/4, $0x00000003
 DATA vecConstants<>+2872(SB)/4, $0x00000006
 DATA vecConstants<>+2876(SB)/4, $0x00000007
 DATA vecConstants<>+2880(SB)/4, $0x00000000
-DATA vecConstants<>+2884(SB)/4, $0x00000006
+DATA vecConstants<>+2884(SB)/4, $0x00000001
 DATA vecConstants<>+2888(SB)/4, $0x00000002
 DATA vecConstants<>+2892(SB)/4, $0x00000003
 DATA vecConstants<>+2896(SB)/4, $0x00000004
-DATA vecConstants<>+2900(SB)/4, $0x00000007
-DATA vecConstants<>+2904(SB)/4, $0x00000006
+DATA vecConstants<>+2900(SB)/4, $0x00000005
+DATA vecConstants<>+2904(SB)/4, $0x00000003
 DATA vecConstants<>+2908(SB)/4, $0x00000007
 DATA vecConstants<>+2912(SB)/4, $0x00000000
 DATA vecConstants<>+2916(SB)/4, $0x00000001
-DATA vecConstants<>+2920(SB)/4, $0x00000006
-DATA vecConstants<>+2924(SB)/4, $0x00000003
+DATA vecConstants<>+2920(SB)/4, $0x00000002
+DATA vecConstants<>+2924(SB)/4, $0x00000002
 DATA vecConstants<>+2928(SB)/4, $0x00000004
 DATA vecConstants<>+2932(SB)/4, $0x00000005
-DATA vecConstants<>+2936(SB)/4, $0x00000007
-DATA vecConstants<>+2940(SB)/4, $0x00000007
-DATA vecConstants<>+2944(SB)/4, $0x00000000
+DATA vecConstants<>+2936(SB)/4, $0x00000006
+DATA vecConstants<>+2940(SB)/4, $0x00000003
+DATA vecConstants<>+2944(SB)/4, $0x00000004
 DATA vecConstants<>+2948(SB)/4, $0x00000001
 DATA vecConstants<>+2952(SB)/4, $0x00000002
-DATA vecConstants<>+2956(SB)/4, $0x00000006
-DATA vecConstants<>+2960(SB)/4, $0x00000004
+DATA vecConstants<>+2956(SB)/4, $0x00000003
+DATA vecConstants<>+2960(SB)/4, $0x00000005
 DATA vecConstants<>+2964(SB)/4, $0x00000005
 DATA vecConstants<>+2968(SB)/4, $0x00000006
 DATA vecConstants<>+2972(SB)/4, $0x00000007
@@ -758,64 +758,64 @@ DATA vecConstants<>+3000(SB)/4, $0x00000006
 DATA vecConstants<>+3004(SB)/4, $0x00000007
 DATA vecConstants<>+3008(SB)/4, $0x00000000
 DATA vecConstants<>+3012(SB)/4, $0x00000001
-DATA vecConstants<>+3016(SB)/4, $0x00000000
-DATA vecConstants<>+3020(SB)/4, $0x00000004
+DATA vecConstants<>+3016(SB)/4, $0x00000004
+DATA vecConstants<>+3020(SB)/4, $0x00000003
 DATA vecConstants<>+3024(SB)/4, $0x00000004
 DATA vecConstants<>+3028(SB)/4, $0x00000005
-DATA vecConstants<>+3032(SB)/4, $0x00000006
+DATA vecConstants<>+3032(SB)/4, $0x00000005
 DATA vecConstants<>+3036(SB)/4, $0x00000007
 DATA vecConstants<>+3040(SB)/4, $0x00000000
 DATA vecConstants<>+3044(SB)/4, $0x00000001
 DATA vecConstants<>+3048(SB)/4, $0x00000002
-DATA vecConstants<>+3052(SB)/4, $0x00000003
-DATA vecConstants<>+3056(SB)/4, $0x00000000
-DATA vecConstants<>+3060(SB)/4, $0x00000004
+DATA vecConstants<>+3052(SB)/4, $0x00000004
+DATA vecConstants<>+3056(SB)/4, $0x00000004
+DATA vecConstants<>+3060(SB)/4, $0x00000005
 DATA vecConstants<>+3064(SB)/4, $0x00000006
-DATA vecConstants<>+3068(SB)/4, $0x00000007
-DATA vecConstants<>+3072(SB)/4, $0x00000000
+DATA vecConstants<>+3068(SB)/4, $0x00000005
+DATA vecConstants<>+3072(SB)/4, $0x00000006
 DATA vecConstants<>+3076(SB)/4, $0x00000001
 DATA vecConstants<>+3080(SB)/4, $0x00000002
 DATA vecConstants<>+3084(SB)/4, $0x00000003
-DATA vecConstants<>+3088(SB)/4, $0x00000004
+DATA vecConstants<>+3088(SB)/4, $0x00000007
 DATA vecConstants<>+3092(SB)/4, $0x00000005
-DATA vecConstants<>+3096(SB)/4, $0x00000000
-DATA vecConstants<>+3100(SB)/4, $0x00000004
-DATA vecConstants<>+3104(SB)/4, $0x00000001
-DATA vecConstants<>+3108(SB)/4, $0x00000005
+DATA vecConstants<>+3096(SB)/4, $0x00000006
+DATA vecConstants<>+3100(SB)/4, $0x00000007
+DATA vecConstants<>+3104(SB)/4, $0x00000000
+DATA vecConstants<>+3108(SB)/4, $0x00000006
 DATA vecConstants<>+3112(SB)/4, $0x00000002
 DATA vecConstants<>+3116(SB)/4, $0x00000003
 DATA vecConstants<>+3120(SB)/4, $0x00000004
-DATA vecConstants<>+3124(SB)/4, $0x00000005
+DATA vecConstants<>+3124(SB)/4, $0x00000007
 DATA vecConstants<>+3128(SB)/4, $0x00000006
 DATA vecConstants<>+3132(SB)/4, $0x00000007
 DATA vecConstants<>+3136(SB)/4, $0x00000000
 DATA vecConstants<>+3140(SB)/4, $0x00000001
-DATA vecConstants<>+3144(SB)/4, $0x00000001
-DATA vecConstants<>+3148(SB)/4, $0x00000005
+DATA vecConstants<>+3144(SB)/4, $0x00000006
+DATA vecConstants<>+3148(SB)/4, $0x00000003
 DATA vecConstants<>+3152(SB)/4, $0x00000004
 DATA vecConstants<>+3156(SB)/4, $0x00000005
-DATA vecConstants<>+3160(SB)/4, $0x00000006
+DATA vecConstants<>+3160(SB)/4, $0x00000007
 DATA vecConstants<>+3164(SB)/4, $0x00000007
 DATA vecConstants<>+3168(SB)/4, $0x00000000
 DATA vecConstants<>+3172(SB)/4, $0x00000001
 DATA vecConstants<>+3176(SB)/4, $0x00000002
-DATA vecConstants<>+3180(SB)/4, $0x00000003
-DATA vecConstants<>+3184(SB)/4, $0x00000001
+DATA vecConstants<>+3180(SB)/4, $0x00000006
+DATA vecConstants<>+3184(SB)/4, $0x00000004
 DATA vecConstants<>+3188(SB)/4, $0x00000005
 DATA vecConstants<>+3192(SB)/4, $0x00000006
 DATA vecConstants<>+3196(SB)/4, $0x00000007
 DATA vecConstants<>+3200(SB)/4, $0x00000000
-DATA vecConstants<>+3204(SB)/4, $0x00000001
+DATA vecConstants<>+3204(SB)/4, $0x00000004
 DATA vecConstants<>+3208(SB)/4, $0x00000002
 DATA vecConstants<>+3212(SB)/4, $0x00000003
 DATA vecConstants<>+3216(SB)/4, $0x00000004
 DATA vecConstants<>+3220(SB)/4, $0x00000005
-DATA vecConstants<>+3224(SB)/4, $0x00000001
-DATA vecConstants<>+3228(SB)/4, $0x00000005
-DATA vecConstants<>+3232(SB)/4, $0x00000002
-DATA vecConstants<>+3236(SB)/4, $0x00000006
-DATA vecConstants<>+3240(SB)/4, $0x00000002
-DATA vecConstants<>+3244(SB)/4, $0x00000003
+DATA vecConstants<>+3224(SB)/4, $0x00000006
+DATA vecConstants<>+3228(SB)/4, $0x00000007
+DATA vecConstants<>+3232(SB)/4, $0x00000000
+DATA vecConstants<>+3236(SB)/4, $0x00000001
+DATA vecConstants<>+3240(SB)/4, $0x00000000
+DATA vecConstants<>+3244(SB)/4, $0x00000004
 DATA vecConstants<>+3248(SB)/4, $0x00000004
 DATA vecConstants<>+3252(SB)/4, $0x00000005
 DATA vecConstants<>+3256(SB)/4, $0x00000006
@@ -823,40 +823,40 @@ DATA vecConstants<>+3260(SB)/4, $0x00000007
 DATA vecConstants<>+3264(SB)/4, $0x00000000
 DATA vecConstants<>+3268(SB)/4, $0x00000001
 DATA vecConstants<>+3272(SB)/4, $0x00000002
-DATA vecConstants<>+3276(SB)/4, $0x00000006
-DATA vecConstants<>+3280(SB)/4, $0x00000004
-DATA vecConstants<>+3284(SB)/4, $0x00000005
+DATA vecConstants<>+3276(SB)/4, $0x00000003
+DATA vecConstants<>+3280(SB)/4, $0x00000000
+DATA vecConstants<>+3284(SB)/4, $0x00000004
 DATA vecConstants<>+3288(SB)/4, $0x00000006
 DATA vecConstants<>+3292(SB)/4, $0x00000007
 DATA vecConstants<>+3296(SB)/4, $0x00000000
 DATA vecConstants<>+3300(SB)/4, $0x00000001
 DATA vecConstants<>+3304(SB)/4, $0x00000002
 DATA vecConstants<>+3308(SB)/4, $0x00000003
-DATA vecConstants<>+3312(SB)/4, $0x00000002
-DATA vecConstants<>+3316(SB)/4, $0x00000006
-DATA vecConstants<>+3320(SB)/4, $0x00000006
-DATA vecConstants<>+3324(SB)/4, $0x00000007
-DATA vecConstants<>+3328(SB)/4, $0x00000000
-DATA vecConstants<>+3332(SB)/4, $0x00000001
+DATA vecConstants<>+3312(SB)/4, $0x00000004
+DATA vecConstants<>+3316(SB)/4, $0x00000005
+DATA vecConstants<>+3320(SB)/4, $0x00000000
+DATA vecConstants<>+3324(SB)/4, $0x00000004
+DATA vecConstants<>+3328(SB)/4, $0x00000001
+DATA vecConstants<>+3332(SB)/4, $0x00000005
 DATA vecConstants<>+3336(SB)/4, $0x00000002
 DATA vecConstants<>+3340(SB)/4, $0x00000003
 DATA vecConstants<>+3344(SB)/4, $0x00000004
 DATA vecConstants<>+3348(SB)/4, $0x00000005
-DATA vecConstants<>+3352(SB)/4, $0x00000002
-DATA vecConstants<>+3356(SB)/4, $0x00000006
-DATA vecConstants<>+3360(SB)/4, $0x00000003
-DATA vecConstants<>+3364(SB)/4, $0x00000007
-DATA vecConstants<>+3368(SB)/4, $0x00000002
-DATA vecConstants<>+3372(SB)/4, $0x00000003
+DATA vecConstants<>+3352(SB)/4, $0x00000006
+DATA vecConstants<>+3356(SB)/4, $0x00000007
+DATA vecConstants<>+3360(SB)/4, $0x00000000
+DATA vecConstants<>+3364(SB)/4, $0x00000001
+DATA vecConstants<>+3368(SB)/4, $0x00000001
+DATA vecConstants<>+3372(SB)/4, $0x00000005
 DATA vecConstants<>+3376(SB)/4, $0x00000004
 DATA vecConstants<>+3380(SB)/4, $0x00000005
 DATA vecConstants<>+3384(SB)/4, $0x00000006
 DATA vecConstants<>+3388(SB)/4, $0x00000007
 DATA vecConstants<>+3392(SB)/4, $0x00000000
 DATA vecConstants<>+3396(SB)/4, $0x00000001
-DATA vecConstants<>+3400(SB)/4, $0x00000003
-DATA vecConstants<>+3404(SB)/4, $0x00000007
-DATA vecConstants<>+3408(SB)/4, $0x00000004
+DATA vecConstants<>+3400(SB)/4, $0x00000002
+DATA vecConstants<>+3404(SB)/4, $0x00000003
+DATA vecConstants<>+3408(SB)/4, $0x00000001
 DATA vecConstants<>+3412(SB)/4, $0x00000005
 DATA vecConstants<>+3416(SB)/4, $0x00000006
 DATA vecConstants<>+3420(SB)/4, $0x00000007
@@ -864,659 +864,715 @@ DATA vecConstants<>+3424(SB)/4, $0x00000000
 DATA vecConstants<>+3428(SB)/4, $0x00000001
 DATA vecConstants<>+3432(SB)/4, $0x00000002
 DATA vecConstants<>+3436(SB)/4, $0x00000003
-DATA vecConstants<>+3440(SB)/4, $0x00000003
-DATA vecConstants<>+3444(SB)/4, $0x00000007
-DATA vecConstants<>+3448(SB)/4, $0x00000006
-DATA vecConstants<>+3452(SB)/4, $0x00000007
-DATA vecConstants<>+3456(SB)/4, $0x00000000
-DATA vecConstants<>+3460(SB)/4, $0x00000001
+DATA vecConstants<>+3440(SB)/4, $0x00000004
+DATA vecConstants<>+3444(SB)/4, $0x00000005
+DATA vecConstants<>+3448(SB)/4, $0x00000001
+DATA vecConstants<>+3452(SB)/4, $0x00000005
+DATA vecConstants<>+3456(SB)/4, $0x00000002
+DATA vecConstants<>+3460(SB)/4, $0x00000006
 DATA vecConstants<>+3464(SB)/4, $0x00000002
 DATA vecConstants<>+3468(SB)/4, $0x00000003
 DATA vecConstants<>+3472(SB)/4, $0x00000004
 DATA vecConstants<>+3476(SB)/4, $0x00000005
-DATA vecConstants<>+3480(SB)/4, $0x00000003
+DATA vecConstants<>+3480(SB)/4, $0x00000006
 DATA vecConstants<>+3484(SB)/4, $0x00000007
 DATA vecConstants<>+3488(SB)/4, $0x00000000
-DATA vecConstants<>+3492(SB)/4, $0x00000010
-DATA vecConstants<>+3496(SB)/4, $0x00000001
-DATA vecConstants<>+3500(SB)/4, $0x00000011
-DATA vecConstants<>+3504(SB)/4, $0x00000002
-DATA vecConstants<>+3508(SB)/4, $0x00000012
-DATA vecConstants<>+3512(SB)/4, $0x00000003
-DATA vecConstants<>+3516(SB)/4, $0x00000013
-DATA vecConstants<>+3520(SB)/4, $0x00000004
-DATA vecConstants<>+3524(SB)/4, $0x00000014
-DATA vecConstants<>+3528(SB)/4, $0x00000005
-DATA vecConstants<>+3532(SB)/4, $0x00000015
-DATA vecConstants<>+3536(SB)/4, $0x00000006
-DATA vecConstants<>+3540(SB)/4, $0x00000016
-DATA vecConstants<>+3544(SB)/4, $0x00000007
-DATA vecConstants<>+3548(SB)/4, $0x00000017
-DATA vecConstants<>+3552(SB)/4, $0x00000008
-DATA vecConstants<>+3556(SB)/4, $0x00000018
-DATA vecConstants<>+3560(SB)/4, $0x00000009
-DATA vecConstants<>+3564(SB)/4, $0x00000019
-DATA vecConstants<>+3568(SB)/4, $0x0000000a
-DATA vecConstants<>+3572(SB)/4, $0x0000001a
-DATA vecConstants<>+3576(SB)/4, $0x0000000b
-DATA vecConstants<>+3580(SB)/4, $0x0000001b
-DATA vecConstants<>+3584(SB)/4, $0x0000000c
-DATA vecConstants<>+3588(SB)/4, $0x0000001c
-DATA vecConstants<>+3592(SB)/4, $0x0000000d
-DATA vecConstants<>+3596(SB)/4, $0x0000001d
-DATA vecConstants<>+3600(SB)/4, $0x0000000e
-DATA vecConstants<>+3604(SB)/4, $0x0000001e
-DATA vecConstants<>+3608(SB)/4, $0x0000000f
-DATA vecConstants<>+3612(SB)/4, $0x0000001f
+DATA vecConstants<>+3492(SB)/4, $0x00000001
+DATA vecConstants<>+3496(SB)/4, $0x00000002
+DATA vecConstants<>+3500(SB)/4, $0x00000006
+DATA vecConstants<>+3504(SB)/4, $0x00000004
+DATA vecConstants<>+3508(SB)/4, $0x00000005
+DATA vecConstants<>+3512(SB)/4, $0x00000006
+DATA vecConstants<>+3516(SB)/4, $0x00000007
+DATA vecConstants<>+3520(SB)/4, $0x00000000
+DATA vecConstants<>+3524(SB)/4, $0x00000001
+DATA vecConstants<>+3528(SB)/4, $0x00000002
+DATA vecConstants<>+3532(SB)/4, $0x00000003
+DATA vecConstants<>+3536(SB)/4, $0x00000002
+DATA vecConstants<>+3540(SB)/4, $0x00000006
+DATA vecConstants<>+3544(SB)/4, $0x00000006
+DATA vecConstants<>+3548(SB)/4, $0x00000007
+DATA vecConstants<>+3552(SB)/4, $0x00000000
+DATA vecConstants<>+3556(SB)/4, $0x00000001
+DATA vecConstants<>+3560(SB)/4, $0x00000002
+DATA vecConstants<>+3564(SB)/4, $0x00000003
+DATA vecConstants<>+3568(SB)/4, $0x00000004
+DATA vecConstants<>+3572(SB)/4, $0x00000005
+DATA vecConstants<>+3576(SB)/4, $0x00000002
+DATA vecConstants<>+3580(SB)/4, $0x00000006
+DATA vecConstants<>+3584(SB)/4, $0x00000003
+DATA vecConstants<>+3588(SB)/4, $0x00000007
+DATA vecConstants<>+3592(SB)/4, $0x00000002
+DATA vecConstants<>+3596(SB)/4, $0x00000003
+DATA vecConstants<>+3600(SB)/4, $0x00000004
+DATA vecConstants<>+3604(SB)/4, $0x00000005
+DATA vecConstants<>+3608(SB)/4, $0x00000006
+DATA vecConstants<>+3612(SB)/4, $0x00000007
 DATA vecConstants<>+3616(SB)/4, $0x00000000
-DATA vecConstants<>+3620(SB)/4, $0x00000002
-DATA vecConstants<>+3624(SB)/4, $0x00000004
-DATA vecConstants<>+3628(SB)/4, $0x00000006
-DATA vecConstants<>+3632(SB)/4, $0x00000008
-DATA vecConstants<>+3636(SB)/4, $0x0000000a
-DATA vecConstants<>+3640(SB)/4, $0x0000000c
-DATA vecConstants<>+3644(SB)/4, $0x0000000e
-DATA vecConstants<>+3648(SB)/4, $0x00000010
-DATA vecConstants<>+3652(SB)/4, $0x00000012
-DATA vecConstants<>+3656(SB)/4, $0x00000014
-DATA vecConstants<>+3660(SB)/4, $0x00000016
-DATA vecConstants<>+3664(SB)/4, $0x00000018
-DATA vecConstants<>+3668(SB)/4, $0x0000001a
-DATA vecConstants<>+3672(SB)/4, $0x0000001c
-DATA vecConstants<>+3676(SB)/4, $0x0000001e
-DATA vecConstants<>+3680(SB)/4, $0x00000001
-DATA vecConstants<>+3684(SB)/4, $0x00000003
-DATA vecConstants<>+3688(SB)/4, $0x00000005
-DATA vecConstants<>+3692(SB)/4, $0x00000007
-DATA vecConstants<>+3696(SB)/4, $0x00000009
-DATA vecConstants<>+3700(SB)/4, $0x0000000b
-DATA vecConstants<>+3704(SB)/4, $0x0000000d
-DATA vecConstants<>+3708(SB)/4, $0x0000000f
-DATA vecConstants<>+3712(SB)/4, $0x00000011
-DATA vecConstants<>+3716(SB)/4, $0x00000013
-DATA vecConstants<>+3720(SB)/4, $0x00000015
-DATA vecConstants<>+3724(SB)/4, $0x00000017
-DATA vecConstants<>+3728(SB)/4, $0x00000019
-DATA vecConstants<>+3732(SB)/4, $0x0000001b
-DATA vecConstants<>+3736(SB)/4, $0x0000001d
-DATA vecConstants<>+3740(SB)/4, $0x0000001f
-DATA vecConstants<>+3744(SB)/4, $0x00000000
-DATA vecConstants<>+3748(SB)/4, $0x00000010
-DATA vecConstants<>+3752(SB)/4, $0x00000002
-DATA vecConstants<>+3756(SB)/4, $0x00000001
-DATA vecConstants<>+3760(SB)/4, $0x00000011
-DATA vecConstants<>+3764(SB)/4, $0x00000005
-DATA vecConstants<>+3768(SB)/4, $0x00000002
-DATA vecConstants<>+3772(SB)/4, $0x00000012
+DATA vecConstants<>+3620(SB)/4, $0x00000001
+DATA vecConstants<>+3624(SB)/4, $0x00000003
+DATA vecConstants<>+3628(SB)/4, $0x00000007
+DATA vecConstants<>+3632(SB)/4, $0x00000004
+DATA vecConstants<>+3636(SB)/4, $0x00000005
+DATA vecConstants<>+3640(SB)/4, $0x00000006
+DATA vecConstants<>+3644(SB)/4, $0x00000007
+DATA vecConstants<>+3648(SB)/4, $0x00000000
+DATA vecConstants<>+3652(SB)/4, $0x00000001
+DATA vecConstants<>+3656(SB)/4, $0x00000002
+DATA vecConstants<>+3660(SB)/4, $0x00000003
+DATA vecConstants<>+3664(SB)/4, $0x00000003
+DATA vecConstants<>+3668(SB)/4, $0x00000007
+DATA vecConstants<>+3672(SB)/4, $0x00000006
+DATA vecConstants<>+3676(SB)/4, $0x00000007
+DATA vecConstants<>+3680(SB)/4, $0x00000000
+DATA vecConstants<>+3684(SB)/4, $0x00000001
+DATA vecConstants<>+3688(SB)/4, $0x00000002
+DATA vecConstants<>+3692(SB)/4, $0x00000003
+DATA vecConstants<>+3696(SB)/4, $0x00000004
+DATA vecConstants<>+3700(SB)/4, $0x00000005
+DATA vecConstants<>+3704(SB)/4, $0x00000003
+DATA vecConstants<>+3708(SB)/4, $0x00000007
+DATA vecConstants<>+3712(SB)/4, $0x00000000
+DATA vecConstants<>+3716(SB)/4, $0x00000010
+DATA vecConstants<>+3720(SB)/4, $0x00000001
+DATA vecConstants<>+3724(SB)/4, $0x00000011
+DATA vecConstants<>+3728(SB)/4, $0x00000002
+DATA vecConstants<>+3732(SB)/4, $0x00000012
+DATA vecConstants<>+3736(SB)/4, $0x00000003
+DATA vecConstants<>+3740(SB)/4, $0x00000013
+DATA vecConstants<>+3744(SB)/4, $0x00000004
+DATA vecConstants<>+3748(SB)/4, $0x00000014
+DATA vecConstants<>+3752(SB)/4, $0x00000005
+DATA vecConstants<>+3756(SB)/4, $0x00000015
+DATA vecConstants<>+3760(SB)/4, $0x00000006
+DATA vecConstants<>+3764(SB)/4, $0x00000016
+DATA vecConstants<>+3768(SB)/4, $0x00000007
+DATA vecConstants<>+3772(SB)/4, $0x00000017
 DATA vecConstants<>+3776(SB)/4, $0x00000008
-DATA vecConstants<>+3780(SB)/4, $0x00000003
-DATA vecConstants<>+3784(SB)/4, $0x00000013
-DATA vecConstants<>+3788(SB)/4, $0x0000000b
-DATA vecConstants<>+3792(SB)/4, $0x00000004
-DATA vecConstants<>+3796(SB)/4, $0x00000014
-DATA vecConstants<>+3800(SB)/4, $0x0000000e
-DATA vecConstants<>+3804(SB)/4, $0x00000005
-DATA vecConstants<>+3808(SB)/4, $0x00000000
-DATA vecConstants<>+3812(SB)/4, $0x00000001
-DATA vecConstants<>+3816(SB)/4, $0x00000010
-DATA vecConstants<>+3820(SB)/4, $0x00000003
-DATA vecConstants<>+3824(SB)/4, $0x00000004
-DATA vecConstants<>+3828(SB)/4, $0x00000011
-DATA vecConstants<>+3832(SB)/4, $0x00000006
-DATA vecConstants<>+3836(SB)/4, $0x00000007
-DATA vecConstants<>+3840(SB)/4, $0x00000012
-DATA vecConstants<>+3844(SB)/4, $0x00000009
-DATA vecConstants<>+3848(SB)/4, $0x0000000a
-DATA vecConstants<>+3852(SB)/4, $0x00000013
-DATA vecConstants<>+3856(SB)/4, $0x0000000c
-DATA vecConstants<>+3860(SB)/4, $0x0000000d
-DATA vecConstants<>+3864(SB)/4, $0x00000014
-DATA vecConstants<>+3868(SB)/4, $0x0000000f
-DATA vecConstants<>+3872(SB)/4, $0x00000015
-DATA vecConstants<>+3876(SB)/4, $0x00000001
-DATA vecConstants<>+3880(SB)/4, $0x00000006
+DATA vecConstants<>+3780(SB)/4, $0x00000018
+DATA vecConstants<>+3784(SB)/4, $0x00000009
+DATA vecConstants<>+3788(SB)/4, $0x00000019
+DATA vecConstants<>+3792(SB)/4, $0x0000000a
+DATA vecConstants<>+3796(SB)/4, $0x0000001a
+DATA vecConstants<>+3800(SB)/4, $0x0000000b
+DATA vecConstants<>+3804(SB)/4, $0x0000001b
+DATA vecConstants<>+3808(SB)/4, $0x0000000c
+DATA vecConstants<>+3812(SB)/4, $0x0000001c
+DATA vecConstants<>+3816(SB)/4, $0x0000000d
+DATA vecConstants<>+3820(SB)/4, $0x0000001d
+DATA vecConstants<>+3824(SB)/4, $0x0000000e
+DATA vecConstants<>+3828(SB)/4, $0x0000001e
+DATA vecConstants<>+3832(SB)/4, $0x0000000f
+DATA vecConstants<>+3836(SB)/4, $0x0000001f
+DATA vecConstants<>+3840(SB)/4, $0x00000000
+DATA vecConstants<>+3844(SB)/4, $0x00000002
+DATA vecConstants<>+3848(SB)/4, $0x00000004
+DATA vecConstants<>+3852(SB)/4, $0x00000006
+DATA vecConstants<>+3856(SB)/4, $0x00000008
+DATA vecConstants<>+3860(SB)/4, $0x0000000a
+DATA vecConstants<>+3864(SB)/4, $0x0000000c
+DATA vecConstants<>+3868(SB)/4, $0x0000000e
+DATA vecConstants<>+3872(SB)/4, $0x00000010
+DATA vecConstants<>+3876(SB)/4, $0x00000012
+DATA vecConstants<>+3880(SB)/4, $0x00000014
 DATA vecConstants<>+3884(SB)/4, $0x00000016
-DATA vecConstants<>+3888(SB)/4, $0x00000004
-DATA vecConstants<>+3892(SB)/4, $0x00000007
-DATA vecConstants<>+3896(SB)/4, $0x00000017
-DATA vecConstants<>+3900(SB)/4, $0x00000007
-DATA vecConstants<>+3904(SB)/4, $0x00000008
-DATA vecConstants<>+3908(SB)/4, $0x00000018
-DATA vecConstants<>+3912(SB)/4, $0x0000000a
-DATA vecConstants<>+3916(SB)/4, $0x00000009
-DATA vecConstants<>+3920(SB)/4, $0x00000019
-DATA vecConstants<>+3924(SB)/4, $0x0000000d
-DATA vecConstants<>+3928(SB)/4, $0x0000000a
-DATA vecConstants<>+3932(SB)/4, $0x0000001a
-DATA vecConstants<>+3936(SB)/4, $0x00000000
-DATA vecConstants<>+3940(SB)/4, $0x00000015
-DATA vecConstants<>+3944(SB)/4, $0x00000002
-DATA vecConstants<>+3948(SB)/4, $0x00000003
-DATA vecConstants<>+3952(SB)/4, $0x00000016
-DATA vecConstants<>+3956(SB)/4, $0x00000005
-DATA vecConstants<>+3960(SB)/4, $0x00000006
-DATA vecConstants<>+3964(SB)/4, $0x00000017
-DATA vecConstants<>+3968(SB)/4, $0x00000008
-DATA vecConstants<>+3972(SB)/4, $0x00000009
-DATA vecConstants<>+3976(SB)/4, $0x00000018
-DATA vecConstants<>+3980(SB)/4, $0x0000000b
-DATA vecConstants<>+3984(SB)/4, $0x0000000c
-DATA vecConstants<>+3988(SB)/4, $0x00000019
-DATA vecConstants<>+3992(SB)/4, $0x0000000e
-DATA vecConstants<>+3996(SB)/4, $0x0000000f
-DATA vecConstants<>+4000(SB)/4, $0x00000000
-DATA vecConstants<>+4004(SB)/4, $0x0000000b
-DATA vecConstants<>+4008(SB)/4, $0x0000001b
-DATA vecConstants<>+4012(SB)/4, $0x00000003
-DATA vecConstants<>+4016(SB)/4, $0x0000000c
-DATA vecConstants<>+4020(SB)/4, $0x0000001c
-DATA vecConstants<>+4024(SB)/4, $0x00000006
-DATA vecConstants<>+4028(SB)/4, $0x0000000d
-DATA vecConstants<>+4032(SB)/4, $0x0000001d
-DATA vecConstants<>+4036(SB)/4, $0x00000009
-DATA vecConstants<>+4040(SB)/4, $0x0000000e
-DATA vecConstants<>+4044(SB)/4, $0x0000001e
-DATA vecConstants<>+4048(SB)/4, $0x0000000c
-DATA vecConstants<>+4052(SB)/4, $0x0000000f
-DATA vecConstants<>+4056(SB)/4, $0x0000001f
-DATA vecConstants<>+4060(SB)/4, $0x0000000f
-DATA vecConstants<>+4064(SB)/4, $0x0000001a
-DATA vecConstants<>+4068(SB)/4, $0x00000001
-DATA vecConstants<>+4072(SB)/4, $0x00000002
-DATA vecConstants<>+4076(SB)/4, $0x0000001b
-DATA vecConstants<>+4080(SB)/4, $0x00000004
-DATA vecConstants<>+4084(SB)/4, $0x00000005
-DATA vecConstants<>+4088(SB)/4, $0x0000001c
-DATA vecConstants<>+4092(SB)/4, $0x00000007
-DATA vecConstants<>+4096(SB)/4, $0x00000008
-DATA vecConstants<>+4100(SB)/4, $0x0000001d
-DATA vecConstants<>+4104(SB)/4, $0x0000000a
-DATA vecConstants<>+4108(SB)/4, $0x0000000b
-DATA vecConstants<>+4112(SB)/4, $0x0000001e
-DATA vecConstants<>+4116(SB)/4, $0x0000000d
-DATA vecConstants<>+4120(SB)/4, $0x0000000e
-DATA vecConstants<>+4124(SB)/4, $0x0000001f
-DATA vecConstants<>+4128(SB)/4, $0x00000000
-DATA vecConstants<>+4132(SB)/4, $0x00000003
-DATA vecConstants<>+4136(SB)/4, $0x00000006
+DATA vecConstants<>+3888(SB)/4, $0x00000018
+DATA vecConstants<>+3892(SB)/4, $0x0000001a
+DATA vecConstants<>+3896(SB)/4, $0x0000001c
+DATA vecConstants<>+3900(SB)/4, $0x0000001e
+DATA vecConstants<>+3904(SB)/4, $0x00000001
+DATA vecConstants<>+3908(SB)/4, $0x00000003
+DATA vecConstants<>+3912(SB)/4, $0x00000005
+DATA vecConstants<>+3916(SB)/4, $0x00000007
+DATA vecConstants<>+3920(SB)/4, $0x00000009
+DATA vecConstants<>+3924(SB)/4, $0x0000000b
+DATA vecConstants<>+3928(SB)/4, $0x0000000d
+DATA vecConstants<>+3932(SB)/4, $0x0000000f
+DATA vecConstants<>+3936(SB)/4, $0x00000011
+DATA vecConstants<>+3940(SB)/4, $0x00000013
+DATA vecConstants<>+3944(SB)/4, $0x00000015
+DATA vecConstants<>+3948(SB)/4, $0x00000017
+DATA vecConstants<>+3952(SB)/4, $0x00000019
+DATA vecConstants<>+3956(SB)/4, $0x0000001b
+DATA vecConstants<>+3960(SB)/4, $0x0000001d
+DATA vecConstants<>+3964(SB)/4, $0x0000001f
+DATA vecConstants<>+3968(SB)/4, $0x00000000
+DATA vecConstants<>+3972(SB)/4, $0x00000010
+DATA vecConstants<>+3976(SB)/4, $0x00000002
+DATA vecConstants<>+3980(SB)/4, $0x00000001
+DATA vecConstants<>+3984(SB)/4, $0x00000011
+DATA vecConstants<>+3988(SB)/4, $0x00000005
+DATA vecConstants<>+3992(SB)/4, $0x00000002
+DATA vecConstants<>+3996(SB)/4, $0x00000012
+DATA vecConstants<>+4000(SB)/4, $0x00000008
+DATA vecConstants<>+4004(SB)/4, $0x00000003
+DATA vecConstants<>+4008(SB)/4, $0x00000013
+DATA vecConstants<>+4012(SB)/4, $0x0000000b
+DATA vecConstants<>+4016(SB)/4, $0x00000004
+DATA vecConstants<>+4020(SB)/4, $0x00000014
+DATA vecConstants<>+4024(SB)/4, $0x0000000e
+DATA vecConstants<>+4028(SB)/4, $0x00000005
+DATA vecConstants<>+4032(SB)/4, $0x00000000
+DATA vecConstants<>+4036(SB)/4, $0x00000001
+DATA vecConstants<>+4040(SB)/4, $0x00000010
+DATA vecConstants<>+4044(SB)/4, $0x00000003
+DATA vecConstants<>+4048(SB)/4, $0x00000004
+DATA vecConstants<>+4052(SB)/4, $0x00000011
+DATA vecConstants<>+4056(SB)/4, $0x00000006
+DATA vecConstants<>+4060(SB)/4, $0x00000007
+DATA vecConstants<>+4064(SB)/4, $0x00000012
+DATA vecConstants<>+4068(SB)/4, $0x00000009
+DATA vecConstants<>+4072(SB)/4, $0x0000000a
+DATA vecConstants<>+4076(SB)/4, $0x00000013
+DATA vecConstants<>+4080(SB)/4, $0x0000000c
+DATA vecConstants<>+4084(SB)/4, $0x0000000d
+DATA vecConstants<>+4088(SB)/4, $0x00000014
+DATA vecConstants<>+4092(SB)/4, $0x0000000f
+DATA vecConstants<>+4096(SB)/4, $0x00000015
+DATA vecConstants<>+4100(SB)/4, $0x00000001
+DATA vecConstants<>+4104(SB)/4, $0x00000006
+DATA vecConstants<>+4108(SB)/4, $0x00000016
+DATA vecConstants<>+4112(SB)/4, $0x00000004
+DATA vecConstants<>+4116(SB)/4, $0x00000007
+DATA vecConstants<>+4120(SB)/4, $0x00000017
+DATA vecConstants<>+4124(SB)/4, $0x00000007
+DATA vecConstants<>+4128(SB)/4, $0x00000008
+DATA vecConstants<>+4132(SB)/4, $0x00000018
+DATA vecConstants<>+4136(SB)/4, $0x0000000a
 DATA vecConstants<>+4140(SB)/4, $0x00000009
-DATA vecConstants<>+4144(SB)/4, $0x0000000c
-DATA vecConstants<>+4148(SB)/4, $0x0000000f
-DATA vecConstants<>+4152(SB)/4, $0x00000012
-DATA vecConstants<>+4156(SB)/4, $0x00000015
-DATA vecConstants<>+4160(SB)/4, $0x00000018
-DATA vecConstants<>+4164(SB)/4, $0x0000001b
-DATA vecConstants<>+4168(SB)/4, $0x0000001e
-DATA vecConstants<>+4172(SB)/4, $0x0000000b
-DATA vecConstants<>+4176(SB)/4, $0x0000000c
-DATA vecConstants<>+4180(SB)/4, $0x0000000d
-DATA vecConstants<>+4184(SB)/4, $0x0000000e
-DATA vecConstants<>+4188(SB)/4, $0x0000000f
-DATA vecConstants<>+4192(SB)/4, $0x00000000
-DATA vecConstants<>+4196(SB)/4, $0x00000001
-DATA vecConstants<>+4200(SB)/4, $0x00000002
-DATA vecConstants<>+4204(SB)/4, $0x00000003
-DATA vecConstants<>+4208(SB)/4, $0x00000004
-DATA vecConstants<>+4212(SB)/4, $0x00000005
-DATA vecConstants<>+4216(SB)/4, $0x00000006
-DATA vecConstants<>+4220(SB)/4, $0x00000007
-DATA vecConstants<>+4224(SB)/4, $0x00000008
-DATA vecConstants<>+4228(SB)/4, $0x00000009
-DATA vecConstants<>+4232(SB)/4, $0x0000000a
-DATA vecConstants<>+4236(SB)/4, $0x00000011
-DATA vecConstants<>+4240(SB)/4, $0x00000014
-DATA vecConstants<>+4244(SB)/4, $0x00000017
-DATA vecConstants<>+4248(SB)/4, $0x0000001a
-DATA vecConstants<>+4252(SB)/4, $0x0000001d
-DATA vecConstants<>+4256(SB)/4, $0x00000001
-DATA vecConstants<>+4260(SB)/4, $0x00000004
-DATA vecConstants<>+4264(SB)/4, $0x00000007
-DATA vecConstants<>+4268(SB)/4, $0x0000000a
-DATA vecConstants<>+4272(SB)/4, $0x0000000d
-DATA vecConstants<>+4276(SB)/4, $0x00000010
-DATA vecConstants<>+4280(SB)/4, $0x00000013
-DATA vecConstants<>+4284(SB)/4, $0x00000016
-DATA vecConstants<>+4288(SB)/4, $0x00000019
-DATA vecConstants<>+4292(SB)/4, $0x0000001c
-DATA vecConstants<>+4296(SB)/4, $0x0000001f
-DATA vecConstants<>+4300(SB)/4, $0x0000000b
-DATA vecConstants<>+4304(SB)/4, $0x0000000c
-DATA vecConstants<>+4308(SB)/4, $0x0000000d
-DATA vecConstants<>+4312(SB)/4, $0x0000000e
-DATA vecConstants<>+4316(SB)/4, $0x0000000f
-DATA vecConstants<>+4320(SB)/4, $0x00000000
-DATA vecConstants<>+4324(SB)/4, $0x00000001
-DATA vecConstants<>+4328(SB)/4, $0x00000002
-DATA vecConstants<>+4332(SB)/4, $0x00000003
-DATA vecConstants<>+4336(SB)/4, $0x00000004
-DATA vecConstants<>+4340(SB)/4, $0x00000005
-DATA vecConstants<>+4344(SB)/4, $0x00000006
-DATA vecConstants<>+4348(SB)/4, $0x00000007
-DATA vecConstants<>+4352(SB)/4, $0x00000008
-DATA vecConstants<>+4356(SB)/4, $0x00000009
-DATA vecConstants<>+4360(SB)/4, $0x0000000a
-DATA vecConstants<>+4364(SB)/4, $0x00000012
-DATA vecConstants<>+4368(SB)/4, $0x00000015
-DATA vecConstants<>+4372(SB)/4, $0x00000018
-DATA vecConstants<>+4376(SB)/4, $0x0000001b
-DATA vecConstants<>+4380(SB)/4, $0x0000001e
-DATA vecConstants<>+4384(SB)/4, $0x00000002
-DATA vecConstants<>+4388(SB)/4, $0x00000005
-DATA vecConstants<>+4392(SB)/4, $0x00000008
+DATA vecConstants<>+4144(SB)/4, $0x00000019
+DATA vecConstants<>+4148(SB)/4, $0x0000000d
+DATA vecConstants<>+4152(SB)/4, $0x0000000a
+DATA vecConstants<>+4156(SB)/4, $0x0000001a
+DATA vecConstants<>+4160(SB)/4, $0x00000000
+DATA vecConstants<>+4164(SB)/4, $0x00000015
+DATA vecConstants<>+4168(SB)/4, $0x00000002
+DATA vecConstants<>+4172(SB)/4, $0x00000003
+DATA vecConstants<>+4176(SB)/4, $0x00000016
+DATA vecConstants<>+4180(SB)/4, $0x00000005
+DATA vecConstants<>+4184(SB)/4, $0x00000006
+DATA vecConstants<>+4188(SB)/4, $0x00000017
+DATA vecConstants<>+4192(SB)/4, $0x00000008
+DATA vecConstants<>+4196(SB)/4, $0x00000009
+DATA vecConstants<>+4200(SB)/4, $0x00000018
+DATA vecConstants<>+4204(SB)/4, $0x0000000b
+DATA vecConstants<>+4208(SB)/4, $0x0000000c
+DATA vecConstants<>+4212(SB)/4, $0x00000019
+DATA vecConstants<>+4216(SB)/4, $0x0000000e
+DATA vecConstants<>+4220(SB)/4, $0x0000000f
+DATA vecConstants<>+4224(SB)/4, $0x00000000
+DATA vecConstants<>+4228(SB)/4, $0x0000000b
+DATA vecConstants<>+4232(SB)/4, $0x0000001b
+DATA vecConstants<>+4236(SB)/4, $0x00000003
+DATA vecConstants<>+4240(SB)/4, $0x0000000c
+DATA vecConstants<>+4244(SB)/4, $0x0000001c
+DATA vecConstants<>+4248(SB)/4, $0x00000006
+DATA vecConstants<>+4252(SB)/4, $0x0000000d
+DATA vecConstants<>+4256(SB)/4, $0x0000001d
+DATA vecConstants<>+4260(SB)/4, $0x00000009
+DATA vecConstants<>+4264(SB)/4, $0x0000000e
+DATA vecConstants<>+4268(SB)/4, $0x0000001e
+DATA vecConstants<>+4272(SB)/4, $0x0000000c
+DATA vecConstants<>+4276(SB)/4, $0x0000000f
+DATA vecConstants<>+4280(SB)/4, $0x0000001f
+DATA vecConstants<>+4284(SB)/4, $0x0000000f
+DATA vecConstants<>+4288(SB)/4, $0x0000001a
+DATA vecConstants<>+4292(SB)/4, $0x00000001
+DATA vecConstants<>+4296(SB)/4, $0x00000002
+DATA vecConstants<>+4300(SB)/4, $0x0000001b
+DATA vecConstants<>+4304(SB)/4, $0x00000004
+DATA vecConstants<>+4308(SB)/4, $0x00000005
+DATA vecConstants<>+4312(SB)/4, $0x0000001c
+DATA vecConstants<>+4316(SB)/4, $0x00000007
+DATA vecConstants<>+4320(SB)/4, $0x00000008
+DATA vecConstants<>+4324(SB)/4, $0x0000001d
+DATA vecConstants<>+4328(SB)/4, $0x0000000a
+DATA vecConstants<>+4332(SB)/4, $0x0000000b
+DATA vecConstants<>+4336(SB)/4, $0x0000001e
+DATA vecConstants<>+4340(SB)/4, $0x0000000d
+DATA vecConstants<>+4344(SB)/4, $0x0000000e
+DATA vecConstants<>+4348(SB)/4, $0x0000001f
+DATA vecConstants<>+4352(SB)/4, $0x00000000
+DATA vecConstants<>+4356(SB)/4, $0x00000003
+DATA vecConstants<>+4360(SB)/4, $0x00000006
+DATA vecConstants<>+4364(SB)/4, $0x00000009
+DATA vecConstants<>+4368(SB)/4, $0x0000000c
+DATA vecConstants<>+4372(SB)/4, $0x0000000f
+DATA vecConstants<>+4376(SB)/4, $0x00000012
+DATA vecConstants<>+4380(SB)/4, $0x00000015
+DATA vecConstants<>+4384(SB)/4, $0x00000018
+DATA vecConstants<>+4388(SB)/4, $0x0000001b
+DATA vecConstants<>+4392(SB)/4, $0x0000001e
 DATA vecConstants<>+4396(SB)/4, $0x0000000b
-DATA vecConstants<>+4400(SB)/4, $0x0000000e
-DATA vecConstants<>+4404(SB)/4, $0x00000011
-DATA vecConstants<>+4408(SB)/4, $0x00000014
-DATA vecConstants<>+4412(SB)/4, $0x00000017
-DATA vecConstants<>+4416(SB)/4, $0x0000001a
-DATA vecConstants<>+4420(SB)/4, $0x0000001d
-DATA vecConstants<>+4424(SB)/4, $0x0000000a
-DATA vecConstants<>+4428(SB)/4, $0x0000000b
-DATA vecConstants<>+4432(SB)/4, $0x0000000c
-DATA vecConstants<>+4436(SB)/4, $0x0000000d
-DATA vecConstants<>+4440(SB)/4, $0x0000000e
-DATA vecConstants<>+4444(SB)/4, $0x0000000f
-DATA vecConstants<>+4448(SB)/4, $0x00000000
-DATA vecConstants<>+4452(SB)/4, $0x00000001
-DATA vecConstants<>+4456(SB)/4, $0x00000002
-DATA vecConstants<>+4460(SB)/4, $0x00000003
-DATA vecConstants<>+4464(SB)/4, $0x00000004
-DATA vecConstants<>+4468(SB)/4, $0x00000005
-DATA vecConstants<>+4472(SB)/4, $0x00000006
-DATA vecConstants<>+4476(SB)/4, $0x00000007
-DATA vecConstants<>+4480(SB)/4, $0x00000008
-DATA vecConstants<>+4484(SB)/4, $0x00000009
-DATA vecConstants<>+4488(SB)/4, $0x00000010
-DATA vecConstants<>+4492(SB)/4, $0x00000013
-DATA vecConstants<>+4496(SB)/4, $0x00000016
-DATA vecConstants<>+4500(SB)/4, $0x00000019
-DATA vecConstants<>+4504(SB)/4, $0x0000001c
-DATA vecConstants<>+4508(SB)/4, $0x0000001f
-DATA vecConstants<>+4512(SB)/4, $0x00000000
-DATA vecConstants<>+4516(SB)/4, $0x00000010
-DATA vecConstants<>+4520(SB)/4, $0x00000002
-DATA vecConstants<>+4524(SB)/4, $0x00000003
-DATA vecConstants<>+4528(SB)/4, $0x00000001
-DATA vecConstants<>+4532(SB)/4, $0x00000011
-DATA vecConstants<>+4536(SB)/4, $0x00000006
-DATA vecConstants<>+4540(SB)/4, $0x00000007
-DATA vecConstants<>+4544(SB)/4, $0x00000002
-DATA vecConstants<>+4548(SB)/4, $0x00000012
-DATA vecConstants<>+4552(SB)/4, $0x0000000a
-DATA vecConstants<>+4556(SB)/4, $0x0000000b
-DATA vecConstants<>+4560(SB)/4, $0x00000003
-DATA vecConstants<>+4564(SB)/4, $0x00000013
-DATA vecConstants<>+4568(SB)/4, $0x0000000e
-DATA vecConstants<>+4572(SB)/4, $0x0000000f
-DATA vecConstants<>+4576(SB)/4, $0x00000000
-DATA vecConstants<>+4580(SB)/4, $0x00000001
-DATA vecConstants<>+4584(SB)/4, $0x00000010
-DATA vecConstants<>+4588(SB)/4, $0x00000003
-DATA vecConstants<>+4592(SB)/4, $0x00000004
-DATA vecConstants<>+4596(SB)/4, $0x00000005
-DATA vecConstants<>+4600(SB)/4, $0x00000011
-DATA vecConstants<>+4604(SB)/4, $0x00000007
-DATA vecConstants<>+4608(SB)/4, $0x00000008
-DATA vecConstants<>+4612(SB)/4, $0x00000009
-DATA vecConstants<>+4616(SB)/4, $0x00000012
+DATA vecConstants<>+4400(SB)/4, $0x0000000c
+DATA vecConstants<>+4404(SB)/4, $0x0000000d
+DATA vecConstants<>+4408(SB)/4, $0x0000000e
+DATA vecConstants<>+4412(SB)/4, $0x0000000f
+DATA vecConstants<>+4416(SB)/4, $0x00000000
+DATA vecConstants<>+4420(SB)/4, $0x00000001
+DATA vecConstants<>+4424(SB)/4, $0x00000002
+DATA vecConstants<>+4428(SB)/4, $0x00000003
+DATA vecConstants<>+4432(SB)/4, $0x00000004
+DATA vecConstants<>+4436(SB)/4, $0x00000005
+DATA vecConstants<>+4440(SB)/4, $0x00000006
+DATA vecConstants<>+4444(SB)/4, $0x00000007
+DATA vecConstants<>+4448(SB)/4, $0x00000008
+DATA vecConstants<>+4452(SB)/4, $0x00000009
+DATA vecConstants<>+4456(SB)/4, $0x0000000a
+DATA vecConstants<>+4460(SB)/4, $0x00000011
+DATA vecConstants<>+4464(SB)/4, $0x00000014
+DATA vecConstants<>+4468(SB)/4, $0x00000017
+DATA vecConstants<>+4472(SB)/4, $0x0000001a
+DATA vecConstants<>+4476(SB)/4, $0x0000001d
+DATA vecConstants<>+4480(SB)/4, $0x00000001
+DATA vecConstants<>+4484(SB)/4, $0x00000004
+DATA vecConstants<>+4488(SB)/4, $0x00000007
+DATA vecConstants<>+4492(SB)/4, $0x0000000a
+DATA vecConstants<>+4496(SB)/4, $0x0000000d
+DATA vecConstants<>+4500(SB)/4, $0x00000010
+DATA vecConstants<>+4504(SB)/4, $0x00000013
+DATA vecConstants<>+4508(SB)/4, $0x00000016
+DATA vecConstants<>+4512(SB)/4, $0x00000019
+DATA vecConstants<>+4516(SB)/4, $0x0000001c
+DATA vecConstants<>+4520(SB)/4, $0x0000001f
+DATA vecConstants<>+4524(SB)/4, $0x0000000b
+DATA vecConstants<>+4528(SB)/4, $0x0000000c
+DATA vecConstants<>+4532(SB)/4, $0x0000000d
+DATA vecConstants<>+4536(SB)/4, $0x0000000e
+DATA vecConstants<>+4540(SB)/4, $0x0000000f
+DATA vecConstants<>+4544(SB)/4, $0x00000000
+DATA vecConstants<>+4548(SB)/4, $0x00000001
+DATA vecConstants<>+4552(SB)/4, $0x00000002
+DATA vecConstants<>+4556(SB)/4, $0x00000003
+DATA vecConstants<>+4560(SB)/4, $0x00000004
+DATA vecConstants<>+4564(SB)/4, $0x00000005
+DATA vecConstants<>+4568(SB)/4, $0x00000006
+DATA vecConstants<>+4572(SB)/4, $0x00000007
+DATA vecConstants<>+4576(SB)/4, $0x00000008
+DATA vecConstants<>+4580(SB)/4, $0x00000009
+DATA vecConstants<>+4584(SB)/4, $0x0000000a
+DATA vecConstants<>+4588(SB)/4, $0x00000012
+DATA vecConstants<>+4592(SB)/4, $0x00000015
+DATA vecConstants<>+4596(SB)/4, $0x00000018
+DATA vecConstants<>+4600(SB)/4, $0x0000001b
+DATA vecConstants<>+4604(SB)/4, $0x0000001e
+DATA vecConstants<>+4608(SB)/4, $0x00000002
+DATA vecConstants<>+4612(SB)/4, $0x00000005
+DATA vecConstants<>+4616(SB)/4, $0x00000008
 DATA vecConstants<>+4620(SB)/4, $0x0000000b
-DATA vecConstants<>+4624(SB)/4, $0x0000000c
-DATA vecConstants<>+4628(SB)/4, $0x0000000d
-DATA vecConstants<>+4632(SB)/4, $0x00000013
-DATA vecConstants<>+4636(SB)/4, $0x0000000f
-DATA vecConstants<>+4640(SB)/4, $0x00000000
-DATA vecConstants<>+4644(SB)/4, $0x00000001
-DATA vecConstants<>+4648(SB)/4, $0x00000002
-DATA vecConstants<>+4652(SB)/4, $0x00000010
-DATA vecConstants<>+4656(SB)/4, $0x00000004
-DATA vecConstants<>+4660(SB)/4, $0x00000005
-DATA vecConstants<>+4664(SB)/4, $0x00000006
-DATA vecConstants<>+4668(SB)/4, $0x00000011
-DATA vecConstants<>+4672(SB)/4, $0x00000008
-DATA vecConstants<>+4676(SB)/4, $0x00000009
-DATA vecConstants<>+4680(SB)/4, $0x0000000a
-DATA vecConstants<>+4684(SB)/4, $0x00000012
-DATA vecConstants<>+4688(SB)/4, $0x0000000c
-DATA vecConstants<>+4692(SB)/4, $0x0000000d
-DATA vecConstants<>+4696(SB)/4, $0x0000000e
-DATA vecConstants<>+4700(SB)/4, $0x00000013
-DATA vecConstants<>+4704(SB)/4, $0x00000004
-DATA vecConstants<>+4708(SB)/4, $0x00000014
-DATA vecConstants<>+4712(SB)/4, $0x00000002
-DATA vecConstants<>+4716(SB)/4, $0x00000003
-DATA vecConstants<>+4720(SB)/4, $0x00000005
-DATA vecConstants<>+4724(SB)/4, $0x00000015
-DATA vecConstants<>+4728(SB)/4, $0x00000006
-DATA vecConstants<>+4732(SB)/4, $0x00000007
-DATA vecConstants<>+4736(SB)/4, $0x00000006
-DATA vecConstants<>+4740(SB)/4, $0x00000016
-DATA vecConstants<>+4744(SB)/4, $0x0000000a
-DATA vecConstants<>+4748(SB)/4, $0x0000000b
-DATA vecConstants<>+4752(SB)/4, $0x00000007
-DATA vecConstants<>+4756(SB)/4, $0x00000017
-DATA vecConstants<>+4760(SB)/4, $0x0000000e
-DATA vecConstants<>+4764(SB)/4, $0x0000000f
-DATA vecConstants<>+4768(SB)/4, $0x00000000
-DATA vecConstants<>+4772(SB)/4, $0x00000001
-DATA vecConstants<>+4776(SB)/4, $0x00000014
-DATA vecConstants<>+4780(SB)/4, $0x00000003
-DATA vecConstants<>+4784(SB)/4, $0x00000004
-DATA vecConstants<>+4788(SB)/4, $0x00000005
-DATA vecConstants<>+4792(SB)/4, $0x00000015
-DATA vecConstants<>+4796(SB)/4, $0x00000007
-DATA vecConstants<>+4800(SB)/4, $0x00000008
-DATA vecConstants<>+4804(SB)/4, $0x00000009
-DATA vecConstants<>+4808(SB)/4, $0x00000016
-DATA vecConstants<>+4812(SB)/4, $0x0000000b
-DATA vecConstants<>+4816(SB)/4, $0x0000000c
-DATA vecConstants<>+4820(SB)/4, $0x0000000d
-DATA vecConstants<>+4824(SB)/4, $0x00000017
-DATA vecConstants<>+4828(SB)/4, $0x0000000f
-DATA vecConstants<>+4832(SB)/4, $0x00000000
-DATA vecConstants<>+4836(SB)/4, $0x00000001
-DATA vecConstants<>+4840(SB)/4, $0x00000002
-DATA vecConstants<>+4844(SB)/4, $0x00000014
-DATA vecConstants<>+4848(SB)/4, $0x00000004
-DATA vecConstants<>+4852(SB)/4, $0x00000005
-DATA vecConstants<>+4856(SB)/4, $0x00000006
-DATA vecConstants<>+4860(SB)/4, $0x00000015
-DATA vecConstants<>+4864(SB)/4, $0x00000008
-DATA vecConstants<>+4868(SB)/4, $0x00000009
-DATA vecConstants<>+4872(SB)/4, $0x0000000a
-DATA vecConstants<>+4876(SB)/4, $0x00000016
-DATA vecConstants<>+4880(SB)/4, $0x0000000c
-DATA vecConstants<>+4884(SB)/4, $0x0000000d
-DATA vecConstants<>+4888(SB)/4, $0x0000000e
-DATA vecConstants<>+4892(SB)/4, $0x00000017
+DATA vecConstants<>+4624(SB)/4, $0x0000000e
+DATA vecConstants<>+4628(SB)/4, $0x00000011
+DATA vecConstants<>+4632(SB)/4, $0x00000014
+DATA vecConstants<>+4636(SB)/4, $0x00000017
+DATA vecConstants<>+4640(SB)/4, $0x0000001a
+DATA vecConstants<>+4644(SB)/4, $0x0000001d
+DATA vecConstants<>+4648(SB)/4, $0x0000000a
+DATA vecConstants<>+4652(SB)/4, $0x0000000b
+DATA vecConstants<>+4656(SB)/4, $0x0000000c
+DATA vecConstants<>+4660(SB)/4, $0x0000000d
+DATA vecConstants<>+4664(SB)/4, $0x0000000e
+DATA vecConstants<>+4668(SB)/4, $0x0000000f
+DATA vecConstants<>+4672(SB)/4, $0x00000000
+DATA vecConstants<>+4676(SB)/4, $0x00000001
+DATA vecConstants<>+4680(SB)/4, $0x00000002
+DATA vecConstants<>+4684(SB)/4, $0x00000003
+DATA vecConstants<>+4688(SB)/4, $0x00000004
+DATA vecConstants<>+4692(SB)/4, $0x00000005
+DATA vecConstants<>+4696(SB)/4, $0x00000006
+DATA vecConstants<>+4700(SB)/4, $0x00000007
+DATA vecConstants<>+4704(SB)/4, $0x00000008
+DATA vecConstants<>+4708(SB)/4, $0x00000009
+DATA vecConstants<>+4712(SB)/4, $0x00000010
+DATA vecConstants<>+4716(SB)/4, $0x00000013
+DATA vecConstants<>+4720(SB)/4, $0x00000016
+DATA vecConstants<>+4724(SB)/4, $0x00000019
+DATA vecConstants<>+4728(SB)/4, $0x0000001c
+DATA vecConstants<>+4732(SB)/4, $0x0000001f
+DATA vecConstants<>+4736(SB)/4, $0x00000000
+DATA vecConstants<>+4740(SB)/4, $0x00000010
+DATA vecConstants<>+4744(SB)/4, $0x00000002
+DATA vecConstants<>+4748(SB)/4, $0x00000003
+DATA vecConstants<>+4752(SB)/4, $0x00000001
+DATA vecConstants<>+4756(SB)/4, $0x00000011
+DATA vecConstants<>+4760(SB)/4, $0x00000006
+DATA vecConstants<>+4764(SB)/4, $0x00000007
+DATA vecConstants<>+4768(SB)/4, $0x00000002
+DATA vecConstants<>+4772(SB)/4, $0x00000012
+DATA vecConstants<>+4776(SB)/4, $0x0000000a
+DATA vecConstants<>+4780(SB)/4, $0x0000000b
+DATA vecConstants<>+4784(SB)/4, $0x00000003
+DATA vecConstants<>+4788(SB)/4, $0x00000013
+DATA vecConstants<>+4792(SB)/4, $0x0000000e
+DATA vecConstants<>+4796(SB)/4, $0x0000000f
+DATA vecConstants<>+4800(SB)/4, $0x00000000
+DATA vecConstants<>+4804(SB)/4, $0x00000001
+DATA vecConstants<>+4808(SB)/4, $0x00000010
+DATA vecConstants<>+4812(SB)/4, $0x00000003
+DATA vecConstants<>+4816(SB)/4, $0x00000004
+DATA vecConstants<>+4820(SB)/4, $0x00000005
+DATA vecConstants<>+4824(SB)/4, $0x00000011
+DATA vecConstants<>+4828(SB)/4, $0x00000007
+DATA vecConstants<>+4832(SB)/4, $0x00000008
+DATA vecConstants<>+4836(SB)/4, $0x00000009
+DATA vecConstants<>+4840(SB)/4, $0x00000012
+DATA vecConstants<>+4844(SB)/4, $0x0000000b
+DATA vecConstants<>+4848(SB)/4, $0x0000000c
+DATA vecConstants<>+4852(SB)/4, $0x0000000d
+DATA vecConstants<>+4856(SB)/4, $0x00000013
+DATA vecConstants<>+4860(SB)/4, $0x0000000f
+DATA vecConstants<>+4864(SB)/4, $0x00000000
+DATA vecConstants<>+4868(SB)/4, $0x00000001
+DATA vecConstants<>+4872(SB)/4, $0x00000002
+DATA vecConstants<>+4876(SB)/4, $0x00000010
+DATA vecConstants<>+4880(SB)/4, $0x00000004
+DATA vecConstants<>+4884(SB)/4, $0x00000005
+DATA vecConstants<>+4888(SB)/4, $0x00000006
+DATA vecConstants<>+4892(SB)/4, $0x00000011
 DATA vecConstants<>+4896(SB)/4, $0x00000008
-DATA vecConstants<>+4900(SB)/4, $0x00000018
-DATA vecConstants<>+4904(SB)/4, $0x00000002
-DATA vecConstants<>+4908(SB)/4, $0x00000003
-DATA vecConstants<>+4912(SB)/4, $0x00000009
-DATA vecConstants<>+4916(SB)/4, $0x00000019
-DATA vecConstants<>+4920(SB)/4, $0x00000006
-DATA vecConstants<>+4924(SB)/4, $0x00000007
-DATA vecConstants<>+4928(SB)/4, $0x0000000a
-DATA vecConstants<>+4932(SB)/4, $0x0000001a
-DATA vecConstants<>+4936(SB)/4, $0x0000000a
-DATA vecConstants<>+4940(SB)/4, $0x0000000b
-DATA vecConstants<>+4944(SB)/4, $0x0000000b
-DATA vecConstants<>+4948(SB)/4, $0x0000001b
-DATA vecConstants<>+4952(SB)/4, $0x0000000e
-DATA vecConstants<>+4956(SB)/4, $0x0000000f
-DATA vecConstants<>+4960(SB)/4, $0x00000000
-DATA vecConstants<>+4964(SB)/4, $0x00000001
-DATA vecConstants<>+4968(SB)/4, $0x00000018
-DATA vecConstants<>+4972(SB)/4, $0x00000003
-DATA vecConstants<>+4976(SB)/4, $0x00000004
-DATA vecConstants<>+4980(SB)/4, $0x00000005
-DATA vecConstants<>+4984(SB)/4, $0x00000019
-DATA vecConstants<>+4988(SB)/4, $0x00000007
-DATA vecConstants<>+4992(SB)/4, $0x00000008
-DATA vecConstants<>+4996(SB)/4, $0x00000009
-DATA vecConstants<>+5000(SB)/4, $0x0000001a
-DATA vecConstants<>+5004(SB)/4, $0x0000000b
-DATA vecConstants<>+5008(SB)/4, $0x0000000c
-DATA vecConstants<>+5012(SB)/4, $0x0000000d
-DATA vecConstants<>+5016(SB)/4, $0x0000001b
-DATA vecConstants<>+5020(SB)/4, $0x0000000f
-DATA vecConstants<>+5024(SB)/4, $0x00000000
-DATA vecConstants<>+5028(SB)/4, $0x00000001
-DATA vecConstants<>+5032(SB)/4, $0x00000002
-DATA vecConstants<>+5036(SB)/4, $0x00000018
-DATA vecConstants<>+5040(SB)/4, $0x00000004
-DATA vecConstants<>+5044(SB)/4, $0x00000005
-DATA vecConstants<>+5048(SB)/4, $0x00000006
-DATA vecConstants<>+5052(SB)/4, $0x00000019
-DATA vecConstants<>+5056(SB)/4, $0x00000008
-DATA vecConstants<>+5060(SB)/4, $0x00000009
-DATA vecConstants<>+5064(SB)/4, $0x0000000a
-DATA vecConstants<>+5068(SB)/4, $0x0000001a
-DATA vecConstants<>+5072(SB)/4, $0x0000000c
-DATA vecConstants<>+5076(SB)/4, $0x0000000d
-DATA vecConstants<>+5080(SB)/4, $0x0000000e
-DATA vecConstants<>+5084(SB)/4, $0x0000001b
-DATA vecConstants<>+5088(SB)/4, $0x0000000c
-DATA vecConstants<>+5092(SB)/4, $0x0000001c
-DATA vecConstants<>+5096(SB)/4, $0x00000002
-DATA vecConstants<>+5100(SB)/4, $0x00000003
-DATA vecConstants<>+5104(SB)/4, $0x0000000d
-DATA vecConstants<>+5108(SB)/4, $0x0000001d
-DATA vecConstants<>+5112(SB)/4, $0x00000006
-DATA vecConstants<>+5116(SB)/4, $0x00000007
-DATA vecConstants<>+5120(SB)/4, $0x0000000e
-DATA vecConstants<>+5124(SB)/4, $0x0000001e
-DATA vecConstants<>+5128(SB)/4, $0x0000000a
-DATA vecConstants<>+5132(SB)/4, $0x0000000b
-DATA vecConstants<>+5136(SB)/4, $0x0000000f
-DATA vecConstants<>+5140(SB)/4, $0x0000001f
-DATA vecConstants<>+5144(SB)/4, $0x0000000e
-DATA vecConstants<>+5148(SB)/4, $0x0000000f
-DATA vecConstants<>+5152(SB)/4, $0x00000000
-DATA vecConstants<>+5156(SB)/4, $0x00000001
-DATA vecConstants<>+5160(SB)/4, $0x0000001c
-DATA vecConstants<>+5164(SB)/4, $0x00000003
-DATA vecConstants<>+5168(SB)/4, $0x00000004
-DATA vecConstants<>+5172(SB)/4, $0x00000005
-DATA vecConstants<>+5176(SB)/4, $0x0000001d
-DATA vecConstants<>+5180(SB)/4, $0x00000007
-DATA vecConstants<>+5184(SB)/4, $0x00000008
-DATA vecConstants<>+5188(SB)/4, $0x00000009
-DATA vecConstants<>+5192(SB)/4, $0x0000001e
-DATA vecConstants<>+5196(SB)/4, $0x0000000b
-DATA vecConstants<>+5200(SB)/4, $0x0000000c
-DATA vecConstants<>+5204(SB)/4, $0x0000000d
-DATA vecConstants<>+5208(SB)/4, $0x0000001f
-DATA vecConstants<>+5212(SB)/4, $0x0000000f
-DATA vecConstants<>+5216(SB)/4, $0x00000000
-DATA vecConstants<>+5220(SB)/4, $0x00000001
-DATA vecConstants<>+5224(SB)/4, $0x00000002
-DATA vecConstants<>+5228(SB)/4, $0x0000001c
-DATA vecConstants<>+5232(SB)/4, $0x00000004
-DATA vecConstants<>+5236(SB)/4, $0x00000005
-DATA vecConstants<>+5240(SB)/4, $0x00000006
-DATA vecConstants<>+5244(SB)/4, $0x0000001d
-DATA vecConstants<>+5248(SB)/4, $0x00000008
-DATA vecConstants<>+5252(SB)/4, $0x00000009
-DATA vecConstants<>+5256(SB)/4, $0x0000000a
-DATA vecConstants<>+5260(SB)/4, $0x0000001e
-DATA vecConstants<>+5264(SB)/4, $0x0000000c
-DATA vecConstants<>+5268(SB)/4, $0x0000000d
-DATA vecConstants<>+5272(SB)/4, $0x0000000e
-DATA vecConstants<>+5276(SB)/4, $0x0000001f
-DATA vecConstants<>+5280(SB)/4, $0x00000000
-DATA vecConstants<>+5284(SB)/4, $0x00000004
-DATA vecConstants<>+5288(SB)/4, $0x00000008
-DATA vecConstants<>+5292(SB)/4, $0x0000000c
-DATA vecConstants<>+5296(SB)/4, $0x00000010
-DATA vecConstants<>+5300(SB)/4, $0x00000014
-DATA vecConstants<>+5304(SB)/4, $0x00000018
-DATA vecConstants<>+5308(SB)/4, $0x0000001c
-DATA vecConstants<>+5312(SB)/4, $0x00000008
-DATA vecConstants<>+5316(SB)/4, $0x00000009
-DATA vecConstants<>+5320(SB)/4, $0x0000000a
-DATA vecConstants<>+5324(SB)/4, $0x0000000b
-DATA vecConstants<>+5328(SB)/4, $0x0000000c
-DATA vecConstants<>+5332(SB)/4, $0x0000000d
-DATA vecConstants<>+5336(SB)/4, $0x0000000e
-DATA vecConstants<>+5340(SB)/4, $0x0000000f
-DATA vecConstants<>+5344(SB)/4, $0x00000000
-DATA vecConstants<>+5348(SB)/4, $0x00000001
-DATA vecConstants<>+5352(SB)/4, $0x00000002
-DATA vecConstants<>+5356(SB)/4, $0x00000003
-DATA vecConstants<>+5360(SB)/4, $0x00000004
-DATA vecConstants<>+5364(SB)/4, $0x00000005
-DATA vecConstants<>+5368(SB)/4, $0x00000006
-DATA vecConstants<>+5372(SB)/4, $0x00000007
-DATA vecConstants<>+5376(SB)/4, $0x00000010
-DATA vecConstants<>+5380(SB)/4, $0x00000014
-DATA vecConstants<>+5384(SB)/4, $0x00000018
-DATA vecConstants<>+5388(SB)/4, $0x0000001c
-DATA vecConstants<>+5392(SB)/4, $0x0000000c
-DATA vecConstants<>+5396(SB)/4, $0x0000000d
-DATA vecConstants<>+5400(SB)/4, $0x0000000e
-DATA vecConstants<>+5404(SB)/4, $0x0000000f
-DATA vecConstants<>+5408(SB)/4, $0x00000000
-DATA vecConstants<>+5412(SB)/4, $0x00000001
-DATA vecConstants<>+5416(SB)/4, $0x00000002
-DATA vecConstants<>+5420(SB)/4, $0x00000003
-DATA vecConstants<>+5424(SB)/4, $0x00000004
-DATA vecConstants<>+5428(SB)/4, $0x00000005
-DATA vecConstants<>+5432(SB)/4, $0x00000006
-DATA vecConstants<>+5436(SB)/4, $0x00000007
-DATA vecConstants<>+5440(SB)/4, $0x00000008
-DATA vecConstants<>+5444(SB)/4, $0x00000009
-DATA vecConstants<>+5448(SB)/4, $0x0000000a
-DATA vecConstants<>+5452(SB)/4, $0x0000000b
-DATA vecConstants<>+5456(SB)/4, $0x00000010
-DATA vecConstants<>+5460(SB)/4, $0x00000014
-DATA vecConstants<>+5464(SB)/4, $0x00000018
-DATA vecConstants<>+5468(SB)/4, $0x0000001c
-DATA vecConstants<>+5472(SB)/4, $0x00000001
-DATA vecConstants<>+5476(SB)/4, $0x00000005
-DATA vecConstants<>+5480(SB)/4, $0x00000009
-DATA vecConstants<>+5484(SB)/4, $0x0000000d
-DATA vecConstants<>+5488(SB)/4, $0x00000011
-DATA vecConstants<>+5492(SB)/4, $0x00000015
-DATA vecConstants<>+5496(SB)/4, $0x00000019
-DATA vecConstants<>+5500(SB)/4, $0x0000001d
-DATA vecConstants<>+5504(SB)/4, $0x00000008
-DATA vecConstants<>+5508(SB)/4, $0x00000009
-DATA vecConstants<>+5512(SB)/4, $0x0000000a
-DATA vecConstants<>+5516(SB)/4, $0x0000000b
-DATA vecConstants<>+5520(SB)/4, $0x0000000c
-DATA vecConstants<>+5524(SB)/4, $0x0000000d
-DATA vecConstants<>+5528(SB)/4, $0x0000000e
-DATA vecConstants<>+5532(SB)/4, $0x0000000f
-DATA vecConstants<>+5536(SB)/4, $0x00000000
-DATA vecConstants<>+5540(SB)/4, $0x00000001
-DATA vecConstants<>+5544(SB)/4, $0x00000002
-DATA vecConstants<>+5548(SB)/4, $0x00000003
-DATA vecConstants<>+5552(SB)/4, $0x00000004
-DATA vecConstants<>+5556(SB)/4, $0x00000005
-DATA vecConstants<>+5560(SB)/4, $0x00000006
-DATA vecConstants<>+5564(SB)/4, $0x00000007
-DATA vecConstants<>+5568(SB)/4, $0x00000011
-DATA vecConstants<>+5572(SB)/4, $0x00000015
-DATA vecConstants<>+5576(SB)/4, $0x00000019
-DATA vecConstants<>+5580(SB)/4, $0x0000001d
-DATA vecConstants<>+5584(SB)/4, $0x0000000c
-DATA vecConstants<>+5588(SB)/4, $0x0000000d
-DATA vecConstants<>+5592(SB)/4, $0x0000000e
-DATA vecConstants<>+5596(SB)/4, $0x0000000f
-DATA vecConstants<>+5600(SB)/4, $0x00000000
-DATA vecConstants<>+5604(SB)/4, $0x00000001
-DATA vecConstants<>+5608(SB)/4, $0x00000002
-DATA vecConstants<>+5612(SB)/4, $0x00000003
-DATA vecConstants<>+5616(SB)/4, $0x00000004
-DATA vecConstants<>+5620(SB)/4, $0x00000005
-DATA vecConstants<>+5624(SB)/4, $0x00000006
-DATA vecConstants<>+5628(SB)/4, $0x00000007
-DATA vecConstants<>+5632(SB)/4, $0x00000008
-DATA vecConstants<>+5636(SB)/4, $0x00000009
-DATA vecConstants<>+5640(SB)/4, $0x0000000a
-DATA vecConstants<>+5644(SB)/4, $0x0000000b
-DATA vecConstants<>+5648(SB)/4, $0x00000011
-DATA vecConstants<>+5652(SB)/4, $0x00000015
-DATA vecConstants<>+5656(SB)/4, $0x00000019
-DATA vecConstants<>+5660(SB)/4, $0x0000001d
-DATA vecConstants<>+5664(SB)/4, $0x00000002
-DATA vecConstants<>+5668(SB)/4, $0x00000006
+DATA vecConstants<>+4900(SB)/4, $0x00000009
+DATA vecConstants<>+4904(SB)/4, $0x0000000a
+DATA vecConstants<>+4908(SB)/4, $0x00000012
+DATA vecConstants<>+4912(SB)/4, $0x0000000c
+DATA vecConstants<>+4916(SB)/4, $0x0000000d
+DATA vecConstants<>+4920(SB)/4, $0x0000000e
+DATA vecConstants<>+4924(SB)/4, $0x00000013
+DATA vecConstants<>+4928(SB)/4, $0x00000004
+DATA vecConstants<>+4932(SB)/4, $0x00000014
+DATA vecConstants<>+4936(SB)/4, $0x00000002
+DATA vecConstants<>+4940(SB)/4, $0x00000003
+DATA vecConstants<>+4944(SB)/4, $0x00000005
+DATA vecConstants<>+4948(SB)/4, $0x00000015
+DATA vecConstants<>+4952(SB)/4, $0x00000006
+DATA vecConstants<>+4956(SB)/4, $0x00000007
+DATA vecConstants<>+4960(SB)/4, $0x00000006
+DATA vecConstants<>+4964(SB)/4, $0x00000016
+DATA vecConstants<>+4968(SB)/4, $0x0000000a
+DATA vecConstants<>+4972(SB)/4, $0x0000000b
+DATA vecConstants<>+4976(SB)/4, $0x00000007
+DATA vecConstants<>+4980(SB)/4, $0x00000017
+DATA vecConstants<>+4984(SB)/4, $0x0000000e
+DATA vecConstants<>+4988(SB)/4, $0x0000000f
+DATA vecConstants<>+4992(SB)/4, $0x00000000
+DATA vecConstants<>+4996(SB)/4, $0x00000001
+DATA vecConstants<>+5000(SB)/4, $0x00000014
+DATA vecConstants<>+5004(SB)/4, $0x00000003
+DATA vecConstants<>+5008(SB)/4, $0x00000004
+DATA vecConstants<>+5012(SB)/4, $0x00000005
+DATA vecConstants<>+5016(SB)/4, $0x00000015
+DATA vecConstants<>+5020(SB)/4, $0x00000007
+DATA vecConstants<>+5024(SB)/4, $0x00000008
+DATA vecConstants<>+5028(SB)/4, $0x00000009
+DATA vecConstants<>+5032(SB)/4, $0x00000016
+DATA vecConstants<>+5036(SB)/4, $0x0000000b
+DATA vecConstants<>+5040(SB)/4, $0x0000000c
+DATA vecConstants<>+5044(SB)/4, $0x0000000d
+DATA vecConstants<>+5048(SB)/4, $0x00000017
+DATA vecConstants<>+5052(SB)/4, $0x0000000f
+DATA vecConstants<>+5056(SB)/4, $0x00000000
+DATA vecConstants<>+5060(SB)/4, $0x00000001
+DATA vecConstants<>+5064(SB)/4, $0x00000002
+DATA vecConstants<>+5068(SB)/4, $0x00000014
+DATA vecConstants<>+5072(SB)/4, $0x00000004
+DATA vecConstants<>+5076(SB)/4, $0x00000005
+DATA vecConstants<>+5080(SB)/4, $0x00000006
+DATA vecConstants<>+5084(SB)/4, $0x00000015
+DATA vecConstants<>+5088(SB)/4, $0x00000008
+DATA vecConstants<>+5092(SB)/4, $0x00000009
+DATA vecConstants<>+5096(SB)/4, $0x0000000a
+DATA vecConstants<>+5100(SB)/4, $0x00000016
+DATA vecConstants<>+5104(SB)/4, $0x0000000c
+DATA vecConstants<>+5108(SB)/4, $0x0000000d
+DATA vecConstants<>+5112(SB)/4, $0x0000000e
+DATA vecConstants<>+5116(SB)/4, $0x00000017
+DATA vecConstants<>+5120(SB)/4, $0x00000008
+DATA vecConstants<>+5124(SB)/4, $0x00000018
+DATA vecConstants<>+5128(SB)/4, $0x00000002
+DATA vecConstants<>+5132(SB)/4, $0x00000003
+DATA vecConstants<>+5136(SB)/4, $0x00000009
+DATA vecConstants<>+5140(SB)/4, $0x00000019
+DATA vecConstants<>+5144(SB)/4, $0x00000006
+DATA vecConstants<>+5148(SB)/4, $0x00000007
+DATA vecConstants<>+5152(SB)/4, $0x0000000a
+DATA vecConstants<>+5156(SB)/4, $0x0000001a
+DATA vecConstants<>+5160(SB)/4, $0x0000000a
+DATA vecConstants<>+5164(SB)/4, $0x0000000b
+DATA vecConstants<>+5168(SB)/4, $0x0000000b
+DATA vecConstants<>+5172(SB)/4, $0x0000001b
+DATA vecConstants<>+5176(SB)/4, $0x0000000e
+DATA vecConstants<>+5180(SB)/4, $0x0000000f
+DATA vecConstants<>+5184(SB)/4, $0x00000000
+DATA vecConstants<>+5188(SB)/4, $0x00000001
+DATA vecConstants<>+5192(SB)/4, $0x00000018
+DATA vecConstants<>+5196(SB)/4, $0x00000003
+DATA vecConstants<>+5200(SB)/4, $0x00000004
+DATA vecConstants<>+5204(SB)/4, $0x00000005
+DATA vecConstants<>+5208(SB)/4, $0x00000019
+DATA vecConstants<>+5212(SB)/4, $0x00000007
+DATA vecConstants<>+5216(SB)/4, $0x00000008
+DATA vecConstants<>+5220(SB)/4, $0x00000009
+DATA vecConstants<>+5224(SB)/4, $0x0000001a
+DATA vecConstants<>+5228(SB)/4, $0x0000000b
+DATA vecConstants<>+5232(SB)/4, $0x0000000c
+DATA vecConstants<>+5236(SB)/4, $0x0000000d
+DATA vecConstants<>+5240(SB)/4, $0x0000001b
+DATA vecConstants<>+5244(SB)/4, $0x0000000f
+DATA vecConstants<>+5248(SB)/4, $0x00000000
+DATA vecConstants<>+5252(SB)/4, $0x00000001
+DATA vecConstants<>+5256(SB)/4, $0x00000002
+DATA vecConstants<>+5260(SB)/4, $0x00000018
+DATA vecConstants<>+5264(SB)/4, $0x00000004
+DATA vecConstants<>+5268(SB)/4, $0x00000005
+DATA vecConstants<>+5272(SB)/4, $0x00000006
+DATA vecConstants<>+5276(SB)/4, $0x00000019
+DATA vecConstants<>+5280(SB)/4, $0x00000008
+DATA vecConstants<>+5284(SB)/4, $0x00000009
+DATA vecConstants<>+5288(SB)/4, $0x0000000a
+DATA vecConstants<>+5292(SB)/4, $0x0000001a
+DATA vecConstants<>+5296(SB)/4, $0x0000000c
+DATA vecConstants<>+5300(SB)/4, $0x0000000d
+DATA vecConstants<>+5304(SB)/4, $0x0000000e
+DATA vecConstants<>+5308(SB)/4, $0x0000001b
+DATA vecConstants<>+5312(SB)/4, $0x0000000c
+DATA vecConstants<>+5316(SB)/4, $0x0000001c
+DATA vecConstants<>+5320(SB)/4, $0x00000002
+DATA vecConstants<>+5324(SB)/4, $0x00000003
+DATA vecConstants<>+5328(SB)/4, $0x0000000d
+DATA vecConstants<>+5332(SB)/4, $0x0000001d
+DATA vecConstants<>+5336(SB)/4, $0x00000006
+DATA vecConstants<>+5340(SB)/4, $0x00000007
+DATA vecConstants<>+5344(SB)/4, $0x0000000e
+DATA vecConstants<>+5348(SB)/4, $0x0000001e
+DATA vecConstants<>+5352(SB)/4, $0x0000000a
+DATA vecConstants<>+5356(SB)/4, $0x0000000b
+DATA vecConstants<>+5360(SB)/4, $0x0000000f
+DATA vecConstants<>+5364(SB)/4, $0x0000001f
+DATA vecConstants<>+5368(SB)/4, $0x0000000e
+DATA vecConstants<>+5372(SB)/4, $0x0000000f
+DATA vecConstants<>+5376(SB)/4, $0x00000000
+DATA vecConstants<>+5380(SB)/4, $0x00000001
+DATA vecConstants<>+5384(SB)/4, $0x0000001c
+DATA vecConstants<>+5388(SB)/4, $0x00000003
+DATA vecConstants<>+5392(SB)/4, $0x00000004
+DATA vecConstants<>+5396(SB)/4, $0x00000005
+DATA vecConstants<>+5400(SB)/4, $0x0000001d
+DATA vecConstants<>+5404(SB)/4, $0x00000007
+DATA vecConstants<>+5408(SB)/4, $0x00000008
+DATA vecConstants<>+5412(SB)/4, $0x00000009
+DATA vecConstants<>+5416(SB)/4, $0x0000001e
+DATA vecConstants<>+5420(SB)/4, $0x0000000b
+DATA vecConstants<>+5424(SB)/4, $0x0000000c
+DATA vecConstants<>+5428(SB)/4, $0x0000000d
+DATA vecConstants<>+5432(SB)/4, $0x0000001f
+DATA vecConstants<>+5436(SB)/4, $0x0000000f
+DATA vecConstants<>+5440(SB)/4, $0x00000000
+DATA vecConstants<>+5444(SB)/4, $0x00000001
+DATA vecConstants<>+5448(SB)/4, $0x00000002
+DATA vecConstants<>+5452(SB)/4, $0x0000001c
+DATA vecConstants<>+5456(SB)/4, $0x00000004
+DATA vecConstants<>+5460(SB)/4, $0x00000005
+DATA vecConstants<>+5464(SB)/4, $0x00000006
+DATA vecConstants<>+5468(SB)/4, $0x0000001d
+DATA vecConstants<>+5472(SB)/4, $0x00000008
+DATA vecConstants<>+5476(SB)/4, $0x00000009
+DATA vecConstants<>+5480(SB)/4, $0x0000000a
+DATA vecConstants<>+5484(SB)/4, $0x0000001e
+DATA vecConstants<>+5488(SB)/4, $0x0000000c
+DATA vecConstants<>+5492(SB)/4, $0x0000000d
+DATA vecConstants<>+5496(SB)/4, $0x0000000e
+DATA vecConstants<>+5500(SB)/4, $0x0000001f
+DATA vecConstants<>+5504(SB)/4, $0x00000000
+DATA vecConstants<>+5508(SB)/4, $0x00000004
+DATA vecConstants<>+5512(SB)/4, $0x00000008
+DATA vecConstants<>+5516(SB)/4, $0x0000000c
+DATA vecConstants<>+5520(SB)/4, $0x00000010
+DATA vecConstants<>+5524(SB)/4, $0x00000014
+DATA vecConstants<>+5528(SB)/4, $0x00000018
+DATA vecConstants<>+5532(SB)/4, $0x0000001c
+DATA vecConstants<>+5536(SB)/4, $0x00000008
+DATA vecConstants<>+5540(SB)/4, $0x00000009
+DATA vecConstants<>+5544(SB)/4, $0x0000000a
+DATA vecConstants<>+5548(SB)/4, $0x0000000b
+DATA vecConstants<>+5552(SB)/4, $0x0000000c
+DATA vecConstants<>+5556(SB)/4, $0x0000000d
+DATA vecConstants<>+5560(SB)/4, $0x0000000e
+DATA vecConstants<>+5564(SB)/4, $0x0000000f
+DATA vecConstants<>+5568(SB)/4, $0x00000000
+DATA vecConstants<>+5572(SB)/4, $0x00000001
+DATA vecConstants<>+5576(SB)/4, $0x00000002
+DATA vecConstants<>+5580(SB)/4, $0x00000003
+DATA vecConstants<>+5584(SB)/4, $0x00000004
+DATA vecConstants<>+5588(SB)/4, $0x00000005
+DATA vecConstants<>+5592(SB)/4, $0x00000006
+DATA vecConstants<>+5596(SB)/4, $0x00000007
+DATA vecConstants<>+5600(SB)/4, $0x00000010
+DATA vecConstants<>+5604(SB)/4, $0x00000014
+DATA vecConstants<>+5608(SB)/4, $0x00000018
+DATA vecConstants<>+5612(SB)/4, $0x0000001c
+DATA vecConstants<>+5616(SB)/4, $0x0000000c
+DATA vecConstants<>+5620(SB)/4, $0x0000000d
+DATA vecConstants<>+5624(SB)/4, $0x0000000e
+DATA vecConstants<>+5628(SB)/4, $0x0000000f
+DATA vecConstants<>+5632(SB)/4, $0x00000000
+DATA vecConstants<>+5636(SB)/4, $0x00000001
+DATA vecConstants<>+5640(SB)/4, $0x00000002
+DATA vecConstants<>+5644(SB)/4, $0x00000003
+DATA vecConstants<>+5648(SB)/4, $0x00000004
+DATA vecConstants<>+5652(SB)/4, $0x00000005
+DATA vecConstants<>+5656(SB)/4, $0x00000006
+DATA vecConstants<>+5660(SB)/4, $0x00000007
+DATA vecConstants<>+5664(SB)/4, $0x00000008
+DATA vecConstants<>+5668(SB)/4, $0x00000009
 DATA vecConstants<>+5672(SB)/4, $0x0000000a
-DATA vecConstants<>+5676(SB)/4, $0x0000000e
-DATA vecConstants<>+5680(SB)/4, $0x00000012
-DATA vecConstants<>+5684(SB)/4, $0x00000016
-DATA vecConstants<>+5688(SB)/4, $0x0000001a
-DATA vecConstants<>+5692(SB)/4, $0x0000001e
-DATA vecConstants<>+5696(SB)/4, $0x00000008
-DATA vecConstants<>+5700(SB)/4, $0x00000009
-DATA vecConstants<>+5704(SB)/4, $0x0000000a
-DATA vecConstants<>+5708(SB)/4, $0x0000000b
-DATA vecConstants<>+5712(SB)/4, $0x0000000c
-DATA vecConstants<>+5716(SB)/4, $0x0000000d
-DATA vecConstants<>+5720(SB)/4, $0x0000000e
-DATA vecConstants<>+5724(SB)/4, $0x0000000f
-DATA vecConstants<>+5728(SB)/4, $0x00000000
-DATA vecConstants<>+5732(SB)/4, $0x00000001
-DATA vecConstants<>+5736(SB)/4, $0x00000002
-DATA vecConstants<>+5740(SB)/4, $0x00000003
-DATA vecConstants<>+5744(SB)/4, $0x00000004
-DATA vecConstants<>+5748(SB)/4, $0x00000005
-DATA vecConstants<>+5752(SB)/4, $0x00000006
-DATA vecConstants<>+5756(SB)/4, $0x00000007
-DATA vecConstants<>+5760(SB)/4, $0x00000012
-DATA vecConstants<>+5764(SB)/4, $0x00000016
-DATA vecConstants<>+5768(SB)/4, $0x0000001a
-DATA vecConstants<>+5772(SB)/4, $0x0000001e
-DATA vecConstants<>+5776(SB)/4, $0x0000000c
-DATA vecConstants<>+5780(SB)/4, $0x0000000d
-DATA vecConstants<>+5784(SB)/4, $0x0000000e
-DATA vecConstants<>+5788(SB)/4, $0x0000000f
-DATA vecConstants<>+5792(SB)/4, $0x00000000
-DATA vecConstants<>+5796(SB)/4, $0x00000001
-DATA vecConstants<>+5800(SB)/4, $0x00000002
-DATA vecConstants<>+5804(SB)/4, $0x00000003
-DATA vecConstants<>+5808(SB)/4, $0x00000004
-DATA vecConstants<>+5812(SB)/4, $0x00000005
-DATA vecConstants<>+5816(SB)/4, $0x00000006
-DATA vecConstants<>+5820(SB)/4, $0x00000007
-DATA vecConstants<>+5824(SB)/4, $0x00000008
-DATA vecConstants<>+5828(SB)/4, $0x00000009
-DATA vecConstants<>+5832(SB)/4, $0x0000000a
-DATA vecConstants<>+5836(SB)/4, $0x0000000b
-DATA vecConstants<>+5840(SB)/4, $0x00000012
-DATA vecConstants<>+5844(SB)/4, $0x00000016
-DATA vecConstants<>+5848(SB)/4, $0x0000001a
-DATA vecConstants<>+5852(SB)/4, $0x0000001e
-DATA vecConstants<>+5856(SB)/4, $0x00000003
-DATA vecConstants<>+5860(SB)/4, $0x00000007
-DATA vecConstants<>+5864(SB)/4, $0x0000000b
-DATA vecConstants<>+5868(SB)/4, $0x0000000f
-DATA vecConstants<>+5872(SB)/4, $0x00000013
-DATA vecConstants<>+5876(SB)/4, $0x00000017
-DATA vecConstants<>+5880(SB)/4, $0x0000001b
-DATA vecConstants<>+5884(SB)/4, $0x0000001f
-DATA vecConstants<>+5888(SB)/4, $0x00000008
-DATA vecConstants<>+5892(SB)/4, $0x00000009
+DATA vecConstants<>+5676(SB)/4, $0x0000000b
+DATA vecConstants<>+5680(SB)/4, $0x00000010
+DATA vecConstants<>+5684(SB)/4, $0x00000014
+DATA vecConstants<>+5688(SB)/4, $0x00000018
+DATA vecConstants<>+5692(SB)/4, $0x0000001c
+DATA vecConstants<>+5696(SB)/4, $0x00000001
+DATA vecConstants<>+5700(SB)/4, $0x00000005
+DATA vecConstants<>+5704(SB)/4, $0x00000009
+DATA vecConstants<>+5708(SB)/4, $0x0000000d
+DATA vecConstants<>+5712(SB)/4, $0x00000011
+DATA vecConstants<>+5716(SB)/4, $0x00000015
+DATA vecConstants<>+5720(SB)/4, $0x00000019
+DATA vecConstants<>+5724(SB)/4, $0x0000001d
+DATA vecConstants<>+5728(SB)/4, $0x00000008
+DATA vecConstants<>+5732(SB)/4, $0x00000009
+DATA vecConstants<>+5736(SB)/4, $0x0000000a
+DATA vecConstants<>+5740(SB)/4, $0x0000000b
+DATA vecConstants<>+5744(SB)/4, $0x0000000c
+DATA vecConstants<>+5748(SB)/4, $0x0000000d
+DATA vecConstants<>+5752(SB)/4, $0x0000000e
+DATA vecConstants<>+5756(SB)/4, $0x0000000f
+DATA vecConstants<>+5760(SB)/4, $0x00000000
+DATA vecConstants<>+5764(SB)/4, $0x00000001
+DATA vecConstants<>+5768(SB)/4, $0x00000002
+DATA vecConstants<>+5772(SB)/4, $0x00000003
+DATA vecConstants<>+5776(SB)/4, $0x00000004
+DATA vecConstants<>+5780(SB)/4, $0x00000005
+DATA vecConstants<>+5784(SB)/4, $0x00000006
+DATA vecConstants<>+5788(SB)/4, $0x00000007
+DATA vecConstants<>+5792(SB)/4, $0x00000011
+DATA vecConstants<>+5796(SB)/4, $0x00000015
+DATA vecConstants<>+5800(SB)/4, $0x00000019
+DATA vecConstants<>+5804(SB)/4, $0x0000001d
+DATA vecConstants<>+5808(SB)/4, $0x0000000c
+DATA vecConstants<>+5812(SB)/4, $0x0000000d
+DATA vecConstants<>+5816(SB)/4, $0x0000000e
+DATA vecConstants<>+5820(SB)/4, $0x0000000f
+DATA vecConstants<>+5824(SB)/4, $0x00000000
+DATA vecConstants<>+5828(SB)/4, $0x00000001
+DATA vecConstants<>+5832(SB)/4, $0x00000002
+DATA vecConstants<>+5836(SB)/4, $0x00000003
+DATA vecConstants<>+5840(SB)/4, $0x00000004
+DATA vecConstants<>+5844(SB)/4, $0x00000005
+DATA vecConstants<>+5848(SB)/4, $0x00000006
+DATA vecConstants<>+5852(SB)/4, $0x00000007
+DATA vecConstants<>+5856(SB)/4, $0x00000008
+DATA vecConstants<>+5860(SB)/4, $0x00000009
+DATA vecConstants<>+5864(SB)/4, $0x0000000a
+DATA vecConstants<>+5868(SB)/4, $0x0000000b
+DATA vecConstants<>+5872(SB)/4, $0x00000011
+DATA vecConstants<>+5876(SB)/4, $0x00000015
+DATA vecConstants<>+5880(SB)/4, $0x00000019
+DATA vecConstants<>+5884(SB)/4, $0x0000001d
+DATA vecConstants<>+5888(SB)/4, $0x00000002
+DATA vecConstants<>+5892(SB)/4, $0x00000006
 DATA vecConstants<>+5896(SB)/4, $0x0000000a
-DATA vecConstants<>+5900(SB)/4, $0x0000000b
-DATA vecConstants<>+5904(SB)/4, $0x0000000c
-DATA vecConstants<>+5908(SB)/4, $0x0000000d
-DATA vecConstants<>+5912(SB)/4, $0x0000000e
-DATA vecConstants<>+5916(SB)/4, $0x0000000f
-DATA vecConstants<>+5920(SB)/4, $0x00000000
-DATA vecConstants<>+5924(SB)/4, $0x00000001
-DATA vecConstants<>+5928(SB)/4, $0x00000002
-DATA vecConstants<>+5932(SB)/4, $0x00000003
-DATA vecConstants<>+5936(SB)/4, $0x00000004
-DATA vecConstants<>+5940(SB)/4, $0x00000005
-DATA vecConstants<>+5944(SB)/4, $0x00000006
-DATA vecConstants<>+5948(SB)/4, $0x00000007
-DATA vecConstants<>+5952(SB)/4, $0x00000013
-DATA vecConstants<>+5956(SB)/4, $0x00000017
-DATA vecConstants<>+5960(SB)/4, $0x0000001b
-DATA vecConstants<>+5964(SB)/4, $0x0000001f
-DATA vecConstants<>+5968(SB)/4, $0x0000000c
-DATA vecConstants<>+5972(SB)/4, $0x0000000d
-DATA vecConstants<>+5976(SB)/4, $0x0000000e
-DATA vecConstants<>+5980(SB)/4, $0x0000000f
-DATA vecConstants<>+5984(SB)/4, $0x00000000
-DATA vecConstants<>+5988(SB)/4, $0x00000001
-DATA vecConstants<>+5992(SB)/4, $0x00000002
-DATA vecConstants<>+5996(SB)/4, $0x00000003
-DATA vecConstants<>+6000(SB)/4, $0x00000004
-DATA vecConstants<>+6004(SB)/4, $0x00000005
-DATA vecConstants<>+6008(SB)/4, $0x00000006
-DATA vecConstants<>+6012(SB)/4, $0x00000007
-DATA vecConstants<>+6016(SB)/4, $0x00000008
-DATA vecConstants<>+6020(SB)/4, $0x00000009
-DATA vecConstants<>+6024(SB)/4, $0x0000000a
-DATA vecConstants<>+6028(SB)/4, $0x0000000b
-DATA vecConstants<>+6032(SB)/4, $0x00000013
-DATA vecConstants<>+6036(SB)/4, $0x00000017
-DATA vecConstants<>+6040(SB)/4, $0x0000001b
-DATA vecConstants<>+6044(SB)/4, $0x0000001f
-GLOBL vecConstants<>(SB), RODATA|NOPTR, $6048
+DATA vecConstants<>+5900(SB)/4, $0x0000000e
+DATA vecConstants<>+5904(SB)/4, $0x00000012
+DATA vecConstants<>+5908(SB)/4, $0x00000016
+DATA vecConstants<>+5912(SB)/4, $0x0000001a
+DATA vecConstants<>+5916(SB)/4, $0x0000001e
+DATA vecConstants<>+5920(SB)/4, $0x00000008
+DATA vecConstants<>+5924(SB)/4, $0x00000009
+DATA vecConstants<>+5928(SB)/4, $0x0000000a
+DATA vecConstants<>+5932(SB)/4, $0x0000000b
+DATA vecConstants<>+5936(SB)/4, $0x0000000c
+DATA vecConstants<>+5940(SB)/4, $0x0000000d
+DATA vecConstants<>+5944(SB)/4, $0x0000000e
+DATA vecConstants<>+5948(SB)/4, $0x0000000f
+DATA vecConstants<>+5952(SB)/4, $0x00000000
+DATA vecConstants<>+5956(SB)/4, $0x00000001
+DATA vecConstants<>+5960(SB)/4, $0x00000002
+DATA vecConstants<>+5964(SB)/4, $0x00000003
+DATA vecConstants<>+5968(SB)/4, $0x00000004
+DATA vecConstants<>+5972(SB)/4, $0x00000005
+DATA vecConstants<>+5976(SB)/4, $0x00000006
+DATA vecConstants<>+5980(SB)/4, $0x00000007
+DATA vecConstants<>+5984(SB)/4, $0x00000012
+DATA vecConstants<>+5988(SB)/4, $0x00000016
+DATA vecConstants<>+5992(SB)/4, $0x0000001a
+DATA vecConstants<>+5996(SB)/4, $0x0000001e
+DATA vecConstants<>+6000(SB)/4, $0x0000000c
+DATA vecConstants<>+6004(SB)/4, $0x0000000d
+DATA vecConstants<>+6008(SB)/4, $0x0000000e
+DATA vecConstants<>+6012(SB)/4, $0x0000000f
+DATA vecConstants<>+6016(SB)/4, $0x00000000
+DATA vecConstants<>+6020(SB)/4, $0x00000001
+DATA vecConstants<>+6024(SB)/4, $0x00000002
+DATA vecConstants<>+6028(SB)/4, $0x00000003
+DATA vecConstants<>+6032(SB)/4, $0x00000004
+DATA vecConstants<>+6036(SB)/4, $0x00000005
+DATA vecConstants<>+6040(SB)/4, $0x00000006
+DATA vecConstants<>+6044(SB)/4, $0x00000007
+DATA vecConstants<>+6048(SB)/4, $0x00000008
+DATA vecConstants<>+6052(SB)/4, $0x00000009
+DATA vecConstants<>+6056(SB)/4, $0x0000000a
+DATA vecConstants<>+6060(SB)/4, $0x0000000b
+DATA vecConstants<>+6064(SB)/4, $0x00000012
+DATA vecConstants<>+6068(SB)/4, $0x00000016
+DATA vecConstants<>+6072(SB)/4, $0x0000001a
+DATA vecConstants<>+6076(SB)/4, $0x0000001e
+DATA vecConstants<>+6080(SB)/4, $0x00000003
+DATA vecConstants<>+6084(SB)/4, $0x00000007
+DATA vecConstants<>+6088(SB)/4, $0x0000000b
+DATA vecConstants<>+6092(SB)/4, $0x0000000f
+DATA vecConstants<>+6096(SB)/4, $0x00000013
+DATA vecConstants<>+6100(SB)/4, $0x00000017
+DATA vecConstants<>+6104(SB)/4, $0x0000001b
+DATA vecConstants<>+6108(SB)/4, $0x0000001f
+DATA vecConstants<>+6112(SB)/4, $0x00000008
+DATA vecConstants<>+6116(SB)/4, $0x00000009
+DATA vecConstants<>+6120(SB)/4, $0x0000000a
+DATA vecConstants<>+6124(SB)/4, $0x0000000b
+DATA vecConstants<>+6128(SB)/4, $0x0000000c
+DATA vecConstants<>+6132(SB)/4, $0x0000000d
+DATA vecConstants<>+6136(SB)/4, $0x0000000e
+DATA vecConstants<>+6140(SB)/4, $0x0000000f
+DATA vecConstants<>+6144(SB)/4, $0x00000000
+DATA vecConstants<>+6148(SB)/4, $0x00000001
+DATA vecConstants<>+6152(SB)/4, $0x00000002
+DATA vecConstants<>+6156(SB)/4, $0x00000003
+DATA vecConstants<>+6160(SB)/4, $0x00000004
+DATA vecConstants<>+6164(SB)/4, $0x00000005
+DATA vecConstants<>+6168(SB)/4, $0x00000006
+DATA vecConstants<>+6172(SB)/4, $0x00000007
+DATA vecConstants<>+6176(SB)/4, $0x00000013
+DATA vecConstants<>+6180(SB)/4, $0x00000017
+DATA vecConstants<>+6184(SB)/4, $0x0000001b
+DATA vecConstants<>+6188(SB)/4, $0x0000001f
+DATA vecConstants<>+6192(SB)/4, $0x0000000c
+DATA vecConstants<>+6196(SB)/4, $0x0000000d
+DATA vecConstants<>+6200(SB)/4, $0x0000000e
+DATA vecConstants<>+6204(SB)/4, $0x0000000f
+DATA vecConstants<>+6208(SB)/4, $0x00000000
+DATA vecConstants<>+6212(SB)/4, $0x00000001
+DATA vecConstants<>+6216(SB)/4, $0x00000002
+DATA vecConstants<>+6220(SB)/4, $0x00000003
+DATA vecConstants<>+6224(SB)/4, $0x00000004
+DATA vecConstants<>+6228(SB)/4, $0x00000005
+DATA vecConstants<>+6232(SB)/4, $0x00000006
+DATA vecConstants<>+6236(SB)/4, $0x00000007
+DATA vecConstants<>+6240(SB)/4, $0x00000008
+DATA vecConstants<>+6244(SB)/4, $0x00000009
+DATA vecConstants<>+6248(SB)/4, $0x0000000a
+DATA vecConstants<>+6252(SB)/4, $0x0000000b
+DATA vecConstants<>+6256(SB)/4, $0x00000013
+DATA vecConstants<>+6260(SB)/4, $0x00000017
+DATA vecConstants<>+6264(SB)/4, $0x0000001b
+DATA vecConstants<>+6268(SB)/4, $0x0000001f
+GLOBL vecConstants<>(SB), RODATA|NOPTR, $6272
 
 // func mapClipToAVX2(dst *float32, src *float32, n int, a float32, b float32)
 // Requires: AVX
@@ -5434,6 +5490,1743 @@ done:
 	VZEROUPPER
 	RET
 
+// func pairSumsAVX2(sum *float32, product *float32, x *float32, y *float32, shiftX *float32, shiftY *float32, rows int, n int, stride int)
+// Requires: AVX, FMA3
+TEXT ·pairSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ    sum+0(FP), AX
+	MOVQ    product+8(FP), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    y+24(FP), BX
+	MOVQ    shiftX+32(FP), SI
+	MOVQ    shiftY+40(FP), DI
+	MOVQ    n+56(FP), R8
+	MOVQ    stride+64(FP), R9
+	SHLQ    $0x02, R9
+	MOVQ    R8, R10
+	ANDQ    $0x07, R10
+	LEAQ    vecConstants<>+0(SB), R11
+	SHLQ    $0x02, R10
+	SUBQ    R10, R11
+	VMOVDQU 32(R11), Y0
+	XORQ    R13, R13
+	MOVQ    R8, R14
+	SUBQ    $0x00000020, R14
+	JMP     block4test
+
+block4:
+	VMOVUPS (AX)(R13*4), Y1
+	VMOVUPS (CX)(R13*4), Y2
+	VMOVUPS 32(AX)(R13*4), Y3
+	VMOVUPS 32(CX)(R13*4), Y4
+	VMOVUPS 64(AX)(R13*4), Y5
+	VMOVUPS 64(CX)(R13*4), Y6
+	VMOVUPS 96(AX)(R13*4), Y7
+	VMOVUPS 96(CX)(R13*4), Y8
+	LEAQ    (DX)(R13*4), R10
+	LEAQ    (BX)(R13*4), R11
+	MOVQ    rows+48(FP), R12
+
+block4row:
+	VMOVUPS     (R11), Y9
+	VMOVUPS     (DI)(R13*4), Y10
+	VSUBPS      Y10, Y9, Y9
+	VMOVUPS     (R10), Y10
+	VMOVUPS     (SI)(R13*4), Y11
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y9, Y1, Y1
+	VFMADD231PS Y10, Y9, Y2
+	VMOVUPS     32(R11), Y9
+	VMOVUPS     32(DI)(R13*4), Y10
+	VSUBPS      Y10, Y9, Y9
+	VMOVUPS     32(R10), Y10
+	VMOVUPS     32(SI)(R13*4), Y11
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y9, Y3, Y3
+	VFMADD231PS Y10, Y9, Y4
+	VMOVUPS     64(R11), Y9
+	VMOVUPS     64(DI)(R13*4), Y10
+	VSUBPS      Y10, Y9, Y9
+	VMOVUPS     64(R10), Y10
+	VMOVUPS     64(SI)(R13*4), Y11
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y9, Y5, Y5
+	VFMADD231PS Y10, Y9, Y6
+	VMOVUPS     96(R11), Y9
+	VMOVUPS     96(DI)(R13*4), Y10
+	VSUBPS      Y10, Y9, Y9
+	VMOVUPS     96(R10), Y10
+	VMOVUPS     96(SI)(R13*4), Y11
+	VSUBPS      Y11, Y10, Y10
+	VADDPS      Y9, Y7, Y7
+	VFMADD231PS Y10, Y9, Y8
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         block4row
+	VMOVUPS     Y1, (AX)(R13*4)
+	VMOVUPS     Y2, (CX)(R13*4)
+	VMOVUPS     Y3, 32(AX)(R13*4)
+	VMOVUPS     Y4, 32(CX)(R13*4)
+	VMOVUPS     Y5, 64(AX)(R13*4)
+	VMOVUPS     Y6, 64(CX)(R13*4)
+	VMOVUPS     Y7, 96(AX)(R13*4)
+	VMOVUPS     Y8, 96(CX)(R13*4)
+	ADDQ        $0x00000020, R13
+
+block4test:
+	CMPQ R13, R14
+	JLE  block4
+	MOVQ R8, R14
+	SUBQ $0x00000008, R14
+	JMP  block1test
+
+block1:
+	VMOVUPS (AX)(R13*4), Y1
+	VMOVUPS (CX)(R13*4), Y2
+	LEAQ    (DX)(R13*4), R10
+	LEAQ    (BX)(R13*4), R11
+	MOVQ    rows+48(FP), R12
+
+block1row:
+	VMOVUPS     (R11), Y3
+	VMOVUPS     (DI)(R13*4), Y4
+	VSUBPS      Y4, Y3, Y3
+	VMOVUPS     (R10), Y4
+	VMOVUPS     (SI)(R13*4), Y5
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y1, Y1
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         block1row
+	VMOVUPS     Y1, (AX)(R13*4)
+	VMOVUPS     Y2, (CX)(R13*4)
+	ADDQ        $0x00000008, R13
+
+block1test:
+	CMPQ       R13, R14
+	JLE        block1
+	CMPQ       R13, R8
+	JGE        blocksdone
+	VMASKMOVPS (AX)(R13*4), Y0, Y1
+	VMASKMOVPS (CX)(R13*4), Y0, Y2
+	LEAQ       (DX)(R13*4), R10
+	LEAQ       (BX)(R13*4), R11
+	MOVQ       rows+48(FP), R12
+
+blockrestrow:
+	VMASKMOVPS  (R11), Y0, Y3
+	VMASKMOVPS  (DI)(R13*4), Y0, Y4
+	VSUBPS      Y4, Y3, Y3
+	VMASKMOVPS  (R10), Y0, Y4
+	VMASKMOVPS  (SI)(R13*4), Y0, Y5
+	VSUBPS      Y5, Y4, Y4
+	VADDPS      Y3, Y1, Y1
+	VFMADD231PS Y4, Y3, Y2
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         blockrestrow
+	VMASKMOVPS  Y1, Y0, (AX)(R13*4)
+	VMASKMOVPS  Y2, Y0, (CX)(R13*4)
+
+blocksdone:
+	VZEROUPPER
+	RET
+
+// func blendAVX2(dst *float32, x *float32, y *float32, a *float32, b *float32, mean *float32, shift *float32, rows int, n int)
+// Requires: AVX, FMA3
+TEXT ·blendAVX2(SB), NOSPLIT, $0-72
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    y+16(FP), DX
+	MOVQ    a+24(FP), BX
+	MOVQ    b+32(FP), SI
+	MOVQ    mean+40(FP), DI
+	MOVQ    shift+48(FP), R8
+	MOVQ    n+64(FP), R9
+	MOVQ    rows+56(FP), R10
+	MOVQ    n+64(FP), R11
+	SHLQ    $0x02, R11
+	MOVQ    R9, R12
+	ANDQ    $0x07, R12
+	LEAQ    vecConstants<>+0(SB), R13
+	SHLQ    $0x02, R12
+	SUBQ    R12, R13
+	VMOVDQU 32(R13), Y0
+	TESTQ   R10, R10
+	JLE     end
+
+row:
+	XORQ R12, R12
+	MOVQ R9, R13
+	SUBQ $0x00000010, R13
+	JMP  by2test
+
+by2:
+	VMOVUPS     (CX)(R12*4), Y1
+	VMOVUPS     32(CX)(R12*4), Y3
+	VMOVUPS     (DI)(R12*4), Y2
+	VMOVUPS     32(DI)(R12*4), Y4
+	VSUBPS      Y2, Y1, Y1
+	VSUBPS      Y4, Y3, Y4
+	VMOVUPS     (SI)(R12*4), Y2
+	VMOVUPS     32(SI)(R12*4), Y5
+	VMOVUPS     (R8)(R12*4), Y3
+	VMOVUPS     32(R8)(R12*4), Y6
+	VFMADD213PS Y3, Y2, Y1
+	VFMADD213PS Y6, Y5, Y4
+	VMOVUPS     (DX)(R12*4), Y2
+	VMOVUPS     32(DX)(R12*4), Y5
+	VMOVUPS     (BX)(R12*4), Y3
+	VMOVUPS     32(BX)(R12*4), Y6
+	VFMADD231PS Y3, Y2, Y1
+	VFMADD231PS Y6, Y5, Y4
+	VMOVUPS     Y1, (AX)(R12*4)
+	VMOVUPS     Y4, 32(AX)(R12*4)
+	ADDQ        $0x00000010, R12
+
+by2test:
+	CMPQ R12, R13
+	JLE  by2
+	MOVQ R9, R13
+	SUBQ $0x00000008, R13
+	JMP  by1test
+
+by1:
+	VMOVUPS     (CX)(R12*4), Y1
+	VMOVUPS     (DI)(R12*4), Y2
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     (SI)(R12*4), Y2
+	VMOVUPS     (R8)(R12*4), Y3
+	VFMADD213PS Y3, Y2, Y1
+	VMOVUPS     (DX)(R12*4), Y2
+	VMOVUPS     (BX)(R12*4), Y3
+	VFMADD231PS Y3, Y2, Y1
+	VMOVUPS     Y1, (AX)(R12*4)
+	ADDQ        $0x00000008, R12
+
+by1test:
+	CMPQ        R12, R13
+	JLE         by1
+	CMPQ        R12, R9
+	JGE         done
+	VMASKMOVPS  (CX)(R12*4), Y0, Y1
+	VMASKMOVPS  (DI)(R12*4), Y0, Y2
+	VSUBPS      Y2, Y1, Y1
+	VMASKMOVPS  (SI)(R12*4), Y0, Y2
+	VMASKMOVPS  (R8)(R12*4), Y0, Y3
+	VFMADD213PS Y3, Y2, Y1
+	VMASKMOVPS  (DX)(R12*4), Y0, Y2
+	VMASKMOVPS  (BX)(R12*4), Y0, Y3
+	VFMADD231PS Y3, Y2, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R12*4)
+
+done:
+	ADDQ R11, AX
+	ADDQ R11, CX
+	ADDQ R11, DX
+	DECQ R10
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func slopeClipToAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeClipToAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y2
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by4test
+
+by4:
+	VMOVUPS      (CX)(SI*4), Y3
+	VMOVUPS      32(CX)(SI*4), Y6
+	VMOVUPS      64(CX)(SI*4), Y9
+	VMOVUPS      96(CX)(SI*4), Y12
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VCMPPS       $0x1e, Y0, Y6, Y7
+	VCMPPS       $0x1e, Y0, Y9, Y10
+	VCMPPS       $0x1e, Y0, Y12, Y13
+	VBROADCASTSS vecConstants<>+32(SB), Y5
+	VBROADCASTSS vecConstants<>+32(SB), Y8
+	VBROADCASTSS vecConstants<>+32(SB), Y11
+	VBROADCASTSS vecConstants<>+32(SB), Y14
+	VBLENDVPS    Y4, vecConstants<>+384(SB), Y5, Y4
+	VBLENDVPS    Y7, vecConstants<>+384(SB), Y8, Y5
+	VBLENDVPS    Y10, vecConstants<>+384(SB), Y11, Y7
+	VBLENDVPS    Y13, vecConstants<>+384(SB), Y14, Y8
+	VCMPPS       $0x11, Y1, Y3, Y3
+	VCMPPS       $0x11, Y1, Y6, Y6
+	VCMPPS       $0x11, Y1, Y9, Y9
+	VCMPPS       $0x11, Y1, Y12, Y13
+	VBROADCASTSS vecConstants<>+32(SB), Y10
+	VBROADCASTSS vecConstants<>+32(SB), Y11
+	VBROADCASTSS vecConstants<>+32(SB), Y12
+	VBROADCASTSS vecConstants<>+32(SB), Y14
+	VBLENDVPS    Y3, Y4, Y10, Y3
+	VBLENDVPS    Y6, Y5, Y11, Y4
+	VBLENDVPS    Y9, Y7, Y12, Y5
+	VBLENDVPS    Y13, Y8, Y14, Y9
+	VMOVUPS      (DX)(SI*4), Y6
+	VMOVUPS      32(DX)(SI*4), Y7
+	VMOVUPS      64(DX)(SI*4), Y8
+	VMOVUPS      96(DX)(SI*4), Y10
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	VMULPS       Y10, Y9, Y6
+	VMOVUPS      Y3, (AX)(SI*4)
+	VMOVUPS      Y4, 32(AX)(SI*4)
+	VMOVUPS      Y5, 64(AX)(SI*4)
+	VMOVUPS      Y6, 96(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+
+by4test:
+	CMPQ SI, DI
+	JLE  by4
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBROADCASTSS vecConstants<>+32(SB), Y5
+	VBLENDVPS    Y4, vecConstants<>+384(SB), Y5, Y4
+	VCMPPS       $0x11, Y1, Y3, Y3
+	VBROADCASTSS vecConstants<>+32(SB), Y5
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	VMOVUPS      (DX)(SI*4), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y2, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y0
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y0, vecConstants<>+384(SB), Y4, Y0
+	VCMPPS       $0x11, Y1, Y3, Y1
+	VBROADCASTSS vecConstants<>+32(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   (DX)(SI*4), Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VMASKMOVPS   Y0, Y2, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeLeakyReluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeLeakyReluAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by4test
+
+by4:
+	VMOVUPS   (CX)(SI*4), Y2
+	VMOVUPS   32(CX)(SI*4), Y3
+	VMOVUPS   64(CX)(SI*4), Y4
+	VMOVUPS   96(CX)(SI*4), Y5
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y2
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y3, Y3
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y4, Y4
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y5, Y5
+	VBLENDVPS Y2, vecConstants<>+384(SB), Y0, Y2
+	VBLENDVPS Y3, vecConstants<>+384(SB), Y0, Y3
+	VBLENDVPS Y4, vecConstants<>+384(SB), Y0, Y4
+	VBLENDVPS Y5, vecConstants<>+384(SB), Y0, Y8
+	VMOVUPS   (DX)(SI*4), Y5
+	VMOVUPS   32(DX)(SI*4), Y6
+	VMOVUPS   64(DX)(SI*4), Y7
+	VMOVUPS   96(DX)(SI*4), Y9
+	VMULPS    Y5, Y2, Y2
+	VMULPS    Y6, Y3, Y3
+	VMULPS    Y7, Y4, Y4
+	VMULPS    Y9, Y8, Y5
+	VMOVUPS   Y2, (AX)(SI*4)
+	VMOVUPS   Y3, 32(AX)(SI*4)
+	VMOVUPS   Y4, 64(AX)(SI*4)
+	VMOVUPS   Y5, 96(AX)(SI*4)
+	ADDQ      $0x00000020, SI
+
+by4test:
+	CMPQ SI, DI
+	JLE  by4
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS   (CX)(SI*4), Y2
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y2
+	VBLENDVPS Y2, vecConstants<>+384(SB), Y0, Y2
+	VMOVUPS   (DX)(SI*4), Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)(SI*4)
+	ADDQ      $0x00000008, SI
+
+by1test:
+	CMPQ       SI, DI
+	JLE        by1
+	CMPQ       SI, BX
+	JGE        done
+	VMASKMOVPS (CX)(SI*4), Y1, Y2
+	VCMPPS     $0x1e, vecConstants<>+32(SB), Y2, Y2
+	VBLENDVPS  Y2, vecConstants<>+384(SB), Y0, Y0
+	VMASKMOVPS (DX)(SI*4), Y1, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeEluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeEluAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000010, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS   (CX)(SI*4), Y2
+	VMOVUPS   32(CX)(SI*4), Y4
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y4, Y5
+	VADDPS    Y0, Y2, Y2
+	VADDPS    Y0, Y4, Y4
+	VBLENDVPS Y3, vecConstants<>+384(SB), Y2, Y2
+	VBLENDVPS Y5, vecConstants<>+384(SB), Y4, Y4
+	VMOVUPS   (DX)(SI*4), Y3
+	VMOVUPS   32(DX)(SI*4), Y5
+	VMULPS    Y3, Y2, Y2
+	VMULPS    Y5, Y4, Y3
+	VMOVUPS   Y2, (AX)(SI*4)
+	VMOVUPS   Y3, 32(AX)(SI*4)
+	ADDQ      $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS   (CX)(SI*4), Y2
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VADDPS    Y0, Y2, Y2
+	VBLENDVPS Y3, vecConstants<>+384(SB), Y2, Y2
+	VMOVUPS   (DX)(SI*4), Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)(SI*4)
+	ADDQ      $0x00000008, SI
+
+by1test:
+	CMPQ       SI, DI
+	JLE        by1
+	CMPQ       SI, BX
+	JGE        done
+	VMASKMOVPS (CX)(SI*4), Y1, Y2
+	VCMPPS     $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VADDPS     Y0, Y2, Y0
+	VBLENDVPS  Y3, vecConstants<>+384(SB), Y0, Y0
+	VMASKMOVPS (DX)(SI*4), Y1, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·slopeSeluAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	VBROADCASTSS b+36(FP), Y1
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y2
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000010, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS     (CX)(SI*4), Y3
+	VMOVUPS     32(CX)(SI*4), Y6
+	VCMPPS      $0x1e, vecConstants<>+32(SB), Y3, Y4
+	VCMPPS      $0x1e, vecConstants<>+32(SB), Y6, Y7
+	VMOVAPS     Y0, Y5
+	VMOVAPS     Y0, Y8
+	VFMADD213PS Y3, Y1, Y5
+	VFMADD213PS Y6, Y1, Y8
+	VBLENDVPS   Y4, Y1, Y5, Y3
+	VBLENDVPS   Y7, Y1, Y8, Y5
+	VMOVUPS     (DX)(SI*4), Y4
+	VMOVUPS     32(DX)(SI*4), Y6
+	VMULPS      Y4, Y3, Y3
+	VMULPS      Y6, Y5, Y4
+	VMOVUPS     Y3, (AX)(SI*4)
+	VMOVUPS     Y4, 32(AX)(SI*4)
+	ADDQ        $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS     (CX)(SI*4), Y3
+	VCMPPS      $0x1e, vecConstants<>+32(SB), Y3, Y4
+	VMOVAPS     Y0, Y5
+	VFMADD213PS Y3, Y1, Y5
+	VBLENDVPS   Y4, Y1, Y5, Y3
+	VMOVUPS     (DX)(SI*4), Y4
+	VMULPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (AX)(SI*4)
+	ADDQ        $0x00000008, SI
+
+by1test:
+	CMPQ        SI, DI
+	JLE         by1
+	CMPQ        SI, BX
+	JGE         done
+	VMASKMOVPS  (CX)(SI*4), Y2, Y3
+	VCMPPS      $0x1e, vecConstants<>+32(SB), Y3, Y4
+	VMOVAPS     Y0, Y0
+	VFMADD213PS Y3, Y1, Y0
+	VBLENDVPS   Y4, Y1, Y0, Y0
+	VMASKMOVPS  (DX)(SI*4), Y2, Y1
+	VMULPS      Y1, Y0, Y0
+	VMASKMOVPS  Y0, Y2, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeCeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeCeluAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000010, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS   (CX)(SI*4), Y2
+	VMOVUPS   32(CX)(SI*4), Y4
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y4, Y5
+	VDIVPS    Y0, Y2, Y2
+	VDIVPS    Y0, Y4, Y4
+	VADDPS    vecConstants<>+384(SB), Y2, Y2
+	VADDPS    vecConstants<>+384(SB), Y4, Y4
+	VBLENDVPS Y3, vecConstants<>+384(SB), Y2, Y2
+	VBLENDVPS Y5, vecConstants<>+384(SB), Y4, Y4
+	VMOVUPS   (DX)(SI*4), Y3
+	VMOVUPS   32(DX)(SI*4), Y5
+	VMULPS    Y3, Y2, Y2
+	VMULPS    Y5, Y4, Y3
+	VMOVUPS   Y2, (AX)(SI*4)
+	VMOVUPS   Y3, 32(AX)(SI*4)
+	ADDQ      $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS   (CX)(SI*4), Y2
+	VCMPPS    $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VDIVPS    Y0, Y2, Y2
+	VADDPS    vecConstants<>+384(SB), Y2, Y2
+	VBLENDVPS Y3, vecConstants<>+384(SB), Y2, Y2
+	VMOVUPS   (DX)(SI*4), Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)(SI*4)
+	ADDQ      $0x00000008, SI
+
+by1test:
+	CMPQ       SI, DI
+	JLE        by1
+	CMPQ       SI, BX
+	JGE        done
+	VMASKMOVPS (CX)(SI*4), Y1, Y2
+	VCMPPS     $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VDIVPS     Y0, Y2, Y0
+	VADDPS     vecConstants<>+384(SB), Y0, Y0
+	VBLENDVPS  Y3, vecConstants<>+384(SB), Y0, Y0
+	VMASKMOVPS (DX)(SI*4), Y1, Y2
+	VMULPS     Y2, Y0, Y0
+	VMASKMOVPS Y0, Y1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSigmoidAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeSigmoidAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000010, DI
+	JMP     by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      32(CX)(SI*4), Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y1, Y2, Y2
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y4
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y4, Y3, Y2
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VSUBPS       Y1, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VSUBPS       Y1, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeHardSigmoidAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeHardSigmoidAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000010, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVUPS      32(CX)(SI*4), Y5
+	VCMPPS       $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VCMPPS       $0x1e, vecConstants<>+32(SB), Y5, Y6
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBROADCASTSS vecConstants<>+32(SB), Y7
+	VBLENDVPS    Y3, Y0, Y4, Y3
+	VBLENDVPS    Y6, Y0, Y7, Y4
+	VCMPPS       $0x11, vecConstants<>+384(SB), Y2, Y2
+	VCMPPS       $0x11, vecConstants<>+384(SB), Y5, Y6
+	VBROADCASTSS vecConstants<>+32(SB), Y5
+	VBROADCASTSS vecConstants<>+32(SB), Y7
+	VBLENDVPS    Y2, Y3, Y5, Y2
+	VBLENDVPS    Y6, Y4, Y7, Y4
+	VMOVUPS      (DX)(SI*4), Y3
+	VMOVUPS      32(DX)(SI*4), Y5
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y5, Y4, Y3
+	VMOVUPS      Y2, (AX)(SI*4)
+	VMOVUPS      Y3, 32(AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y2
+	VCMPPS       $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y3, Y0, Y4, Y3
+	VCMPPS       $0x11, vecConstants<>+384(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y1, Y2
+	VCMPPS       $0x1e, vecConstants<>+32(SB), Y2, Y3
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y3, Y0, Y4, Y0
+	VCMPPS       $0x11, vecConstants<>+384(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+32(SB), Y3
+	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMASKMOVPS   (DX)(SI*4), Y1, Y2
+	VMULPS       Y2, Y0, Y0
+	VMASKMOVPS   Y0, Y1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeHardSwishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·slopeHardSwishAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000010, DI
+	JMP     by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      32(CX)(SI*4), Y4
+	VMOVAPS      Y1, Y2
+	VMOVAPS      Y4, Y5
+	VBROADCASTSS vecConstants<>+1632(SB), Y3
+	VBROADCASTSS vecConstants<>+1632(SB), Y6
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y2
+	VFMADD213PS  vecConstants<>+352(SB), Y6, Y5
+	VCMPPS       $0x1e, vecConstants<>+1664(SB), Y1, Y3
+	VCMPPS       $0x1e, vecConstants<>+1664(SB), Y4, Y7
+	VBROADCASTSS vecConstants<>+32(SB), Y6
+	VBROADCASTSS vecConstants<>+32(SB), Y8
+	VBLENDVPS    Y3, Y2, Y6, Y2
+	VBLENDVPS    Y7, Y5, Y8, Y3
+	VCMPPS       $0x11, vecConstants<>+1696(SB), Y1, Y1
+	VCMPPS       $0x11, vecConstants<>+1696(SB), Y4, Y5
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VBROADCASTSS vecConstants<>+384(SB), Y6
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VBLENDVPS    Y5, Y3, Y6, Y3
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y4
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y4, Y3, Y2
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVAPS      Y1, Y2
+	VBROADCASTSS vecConstants<>+1632(SB), Y3
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y2
+	VCMPPS       $0x1e, vecConstants<>+1664(SB), Y1, Y3
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VCMPPS       $0x11, vecConstants<>+1696(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMOVAPS      Y1, Y2
+	VBROADCASTSS vecConstants<>+1632(SB), Y3
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y2
+	VCMPPS       $0x1e, vecConstants<>+1664(SB), Y1, Y3
+	VBROADCASTSS vecConstants<>+32(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VCMPPS       $0x11, vecConstants<>+1696(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y3
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSwishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeSwishAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Y0
+	MOVQ         BX, SI
+	ANDQ         $0x07, SI
+	LEAQ         vecConstants<>+0(SB), DI
+	SHLQ         $0x02, SI
+	SUBQ         SI, DI
+	VMOVDQU      32(DI), Y1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000008, DI
+	JMP          by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y2
+	VORPS        vecConstants<>+416(SB), Y2, Y3
+	VBROADCASTSS vecConstants<>+448(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS vecConstants<>+96(SB), Y4
+	VFMADD231PS  vecConstants<>+128(SB), Y3, Y4
+	VSUBPS       vecConstants<>+96(SB), Y4, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS vecConstants<>+160(SB), Y5, Y3
+	VFNMADD231PS vecConstants<>+192(SB), Y5, Y3
+	VBROADCASTSS vecConstants<>+224(SB), Y5
+	VFMADD213PS  vecConstants<>+256(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+288(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+320(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       vecConstants<>+384(SB), Y5, Y3
+	VPSUBD       vecConstants<>+96(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSLLD       $0x17, Y5, Y6
+	VPADDD       vecConstants<>+384(SB), Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       vecConstants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VADDPS       vecConstants<>+384(SB), Y3, Y4
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y2, Y5
+	VBROADCASTSS vecConstants<>+384(SB), Y6
+	VBLENDVPS    Y5, Y3, Y6, Y3
+	VDIVPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y4
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS vecConstants<>+384(SB), Y5
+	VSUBPS       Y3, Y5, Y3
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y4, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y1, Y2
+	VMULPS       Y0, Y2, Y0
+	VORPS        vecConstants<>+416(SB), Y0, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       vecConstants<>+384(SB), Y2, Y3
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y0, Y4
+	VBROADCASTSS vecConstants<>+384(SB), Y5
+	VBLENDVPS    Y4, Y2, Y5, Y2
+	VDIVPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y3
+	VMULPS       Y2, Y0, Y0
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y2, Y4, Y2
+	VFMADD231PS  Y2, Y0, Y3
+	VMASKMOVPS   (DX)(SI*4), Y1, Y0
+	VMULPS       Y0, Y3, Y0
+	VMASKMOVPS   Y0, Y1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeTanhAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, FMA3
+TEXT ·slopeTanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000010, DI
+	JMP     by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMOVUPS      32(CX)(SI*4), Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VFNMADD231PS Y1, Y1, Y2
+	VFNMADD231PS Y3, Y3, Y4
+	VMOVUPS      (DX)(SI*4), Y1
+	VMOVUPS      32(DX)(SI*4), Y3
+	VMULPS       Y1, Y2, Y1
+	VMULPS       Y3, Y4, Y2
+	VMOVUPS      Y1, (AX)(SI*4)
+	VMOVUPS      Y2, 32(AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000008, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMOVUPS      (DX)(SI*4), Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VFNMADD231PS Y1, Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSoftplusAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeSoftplusAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VORPS        vecConstants<>+416(SB), Y1, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       vecConstants<>+384(SB), Y2, Y3
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VDIVPS       Y3, Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VORPS        vecConstants<>+416(SB), Y1, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       vecConstants<>+384(SB), Y2, Y3
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VDIVPS       Y3, Y1, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSoftsignAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX
+TEXT ·slopeSoftsignAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VANDPS       vecConstants<>+928(SB), Y1, Y1
+	VADDPS       vecConstants<>+384(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VMULPS       Y1, Y1, Y1
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VANDPS       vecConstants<>+928(SB), Y1, Y1
+	VADDPS       vecConstants<>+384(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y2
+	VMULPS       Y1, Y1, Y1
+	VDIVPS       Y1, Y2, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeGeluAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeGeluAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VANDPS       vecConstants<>+928(SB), Y1, Y2
+	VMULPS       vecConstants<>+960(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+992(SB), Y3
+	VFMADD213PS  vecConstants<>+1024(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1056(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1088(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1120(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1152(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1184(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1216(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1248(SB), Y2, Y3
+	VADDPS       vecConstants<>+1280(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VXORPS       vecConstants<>+416(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMULPS       vecConstants<>+352(SB), Y2, Y2
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y1, Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       vecConstants<>+576(SB), Y3, Y3
+	VBROADCASTSS vecConstants<>+448(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS vecConstants<>+96(SB), Y4
+	VFMADD231PS  vecConstants<>+128(SB), Y3, Y4
+	VSUBPS       vecConstants<>+96(SB), Y4, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS vecConstants<>+160(SB), Y5, Y3
+	VFNMADD231PS vecConstants<>+192(SB), Y5, Y3
+	VBROADCASTSS vecConstants<>+224(SB), Y5
+	VFMADD213PS  vecConstants<>+256(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+288(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+320(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       vecConstants<>+384(SB), Y5, Y3
+	VPSUBD       vecConstants<>+96(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSLLD       $0x17, Y5, Y6
+	VPADDD       vecConstants<>+384(SB), Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       vecConstants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y1
+	VBROADCASTSS vecConstants<>+1728(SB), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      (DX)(SI*4), Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VANDPS       vecConstants<>+928(SB), Y1, Y2
+	VMULPS       vecConstants<>+960(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+992(SB), Y3
+	VFMADD213PS  vecConstants<>+1024(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1056(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1088(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1120(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1152(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1184(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1216(SB), Y2, Y3
+	VFMADD213PS  vecConstants<>+1248(SB), Y2, Y3
+	VADDPS       vecConstants<>+1280(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VXORPS       vecConstants<>+416(SB), Y2, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMULPS       vecConstants<>+352(SB), Y2, Y2
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y1, Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y2, Y4, Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMULPS       Y1, Y1, Y3
+	VMULPS       vecConstants<>+576(SB), Y3, Y3
+	VBROADCASTSS vecConstants<>+448(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS vecConstants<>+96(SB), Y4
+	VFMADD231PS  vecConstants<>+128(SB), Y3, Y4
+	VSUBPS       vecConstants<>+96(SB), Y4, Y5
+	VMOVAPS      Y3, Y3
+	VFNMADD231PS vecConstants<>+160(SB), Y5, Y3
+	VFNMADD231PS vecConstants<>+192(SB), Y5, Y3
+	VBROADCASTSS vecConstants<>+224(SB), Y5
+	VFMADD213PS  vecConstants<>+256(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+288(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+320(SB), Y3, Y5
+	VFMADD213PS  vecConstants<>+352(SB), Y3, Y5
+	VMULPS       Y3, Y3, Y6
+	VFMADD213PS  Y3, Y6, Y5
+	VADDPS       vecConstants<>+384(SB), Y5, Y3
+	VPSUBD       vecConstants<>+96(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSLLD       $0x17, Y5, Y6
+	VPADDD       vecConstants<>+384(SB), Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VPSUBD       Y5, Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       vecConstants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y1
+	VBROADCASTSS vecConstants<>+1728(SB), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeGeluTanhAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeGeluTanhAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMULPS       Y1, Y1, Y2
+	VBROADCASTSS vecConstants<>+1312(SB), Y3
+	VFMADD213PS  vecConstants<>+1344(SB), Y2, Y3
+	VMULPS       Y1, Y3, Y3
+	VORPS        vecConstants<>+416(SB), Y3, Y4
+	VBROADCASTSS vecConstants<>+448(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS vecConstants<>+96(SB), Y5
+	VFMADD231PS  vecConstants<>+128(SB), Y4, Y5
+	VSUBPS       vecConstants<>+96(SB), Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS vecConstants<>+160(SB), Y6, Y4
+	VFNMADD231PS vecConstants<>+192(SB), Y6, Y4
+	VBROADCASTSS vecConstants<>+224(SB), Y6
+	VFMADD213PS  vecConstants<>+256(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+288(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+320(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+352(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       vecConstants<>+384(SB), Y6, Y4
+	VPSUBD       vecConstants<>+96(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSLLD       $0x17, Y6, Y7
+	VPADDD       vecConstants<>+384(SB), Y7, Y7
+	VMULPS       Y7, Y4, Y4
+	VPSUBD       Y6, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y5
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y3, Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y6
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VDIVPS       Y5, Y3, Y3
+	VBROADCASTSS vecConstants<>+1760(SB), Y4
+	VFMADD213PS  vecConstants<>+1344(SB), Y2, Y4
+	VMULPS       Y1, Y4, Y1
+	VMOVAPS      Y3, Y2
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      (DX)(SI*4), Y1
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y1, Y2
+	VBROADCASTSS vecConstants<>+1312(SB), Y3
+	VFMADD213PS  vecConstants<>+1344(SB), Y2, Y3
+	VMULPS       Y1, Y3, Y3
+	VORPS        vecConstants<>+416(SB), Y3, Y4
+	VBROADCASTSS vecConstants<>+448(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS vecConstants<>+96(SB), Y5
+	VFMADD231PS  vecConstants<>+128(SB), Y4, Y5
+	VSUBPS       vecConstants<>+96(SB), Y5, Y6
+	VMOVAPS      Y4, Y4
+	VFNMADD231PS vecConstants<>+160(SB), Y6, Y4
+	VFNMADD231PS vecConstants<>+192(SB), Y6, Y4
+	VBROADCASTSS vecConstants<>+224(SB), Y6
+	VFMADD213PS  vecConstants<>+256(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+288(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+320(SB), Y4, Y6
+	VFMADD213PS  vecConstants<>+352(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       vecConstants<>+384(SB), Y6, Y4
+	VPSUBD       vecConstants<>+96(SB), Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSLLD       $0x17, Y6, Y7
+	VPADDD       vecConstants<>+384(SB), Y7, Y7
+	VMULPS       Y7, Y4, Y4
+	VPSUBD       Y6, Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y5
+	VCMPPS       $0x11, vecConstants<>+32(SB), Y3, Y3
+	VBROADCASTSS vecConstants<>+384(SB), Y6
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VDIVPS       Y5, Y3, Y3
+	VBROADCASTSS vecConstants<>+1760(SB), Y4
+	VFMADD213PS  vecConstants<>+1344(SB), Y2, Y4
+	VMULPS       Y1, Y4, Y1
+	VMOVAPS      Y3, Y2
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS vecConstants<>+384(SB), Y4
+	VSUBPS       Y3, Y4, Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMASKMOVPS   (DX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeMishAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeMishAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VBROADCASTSS vecConstants<>+512(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       vecConstants<>+544(SB), Y2, Y3
+	VMULPS       Y3, Y2, Y3
+	VADDPS       vecConstants<>+544(SB), Y3, Y4
+	VMULPS       vecConstants<>+1792(SB), Y2, Y5
+	VADDPS       vecConstants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VDIVPS       Y4, Y2, Y2
+	VDIVPS       Y4, Y3, Y3
+	VDIVPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      (DX)(SI*4), Y1
+	VMULPS       Y1, Y3, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VBROADCASTSS vecConstants<>+512(SB), Y2
+	VMINPS       Y1, Y2, Y2
+	VBROADCASTSS vecConstants<>+448(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS vecConstants<>+96(SB), Y3
+	VFMADD231PS  vecConstants<>+128(SB), Y2, Y3
+	VSUBPS       vecConstants<>+96(SB), Y3, Y4
+	VMOVAPS      Y2, Y2
+	VFNMADD231PS vecConstants<>+160(SB), Y4, Y2
+	VFNMADD231PS vecConstants<>+192(SB), Y4, Y2
+	VBROADCASTSS vecConstants<>+224(SB), Y4
+	VFMADD213PS  vecConstants<>+256(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+288(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+320(SB), Y2, Y4
+	VFMADD213PS  vecConstants<>+352(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       vecConstants<>+384(SB), Y4, Y2
+	VPSUBD       vecConstants<>+96(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSLLD       $0x17, Y4, Y5
+	VPADDD       vecConstants<>+384(SB), Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VPADDD       vecConstants<>+384(SB), Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VADDPS       vecConstants<>+544(SB), Y2, Y3
+	VMULPS       Y3, Y2, Y3
+	VADDPS       vecConstants<>+544(SB), Y3, Y4
+	VMULPS       vecConstants<>+1792(SB), Y2, Y5
+	VADDPS       vecConstants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y5, Y2
+	VDIVPS       Y4, Y2, Y2
+	VDIVPS       Y4, Y3, Y3
+	VDIVPS       Y4, Y2, Y2
+	VFMADD231PS  Y1, Y2, Y3
+	VMASKMOVPS   (DX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y3, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeErfAVX2(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·slopeErfAVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    v+8(FP), CX
+	MOVQ    dy+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Y1
+	VMULPS       Y1, Y1, Y1
+	VXORPS       vecConstants<>+416(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+448(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS vecConstants<>+96(SB), Y2
+	VFMADD231PS  vecConstants<>+128(SB), Y1, Y2
+	VSUBPS       vecConstants<>+96(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS vecConstants<>+160(SB), Y3, Y1
+	VFNMADD231PS vecConstants<>+192(SB), Y3, Y1
+	VBROADCASTSS vecConstants<>+224(SB), Y3
+	VFMADD213PS  vecConstants<>+256(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+288(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+320(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+352(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       vecConstants<>+384(SB), Y3, Y1
+	VPSUBD       vecConstants<>+96(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSLLD       $0x17, Y3, Y4
+	VPADDD       vecConstants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPSUBD       Y3, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       vecConstants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       vecConstants<>+1824(SB), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (CX)(SI*4), Y0, Y1
+	VMULPS       Y1, Y1, Y1
+	VXORPS       vecConstants<>+416(SB), Y1, Y1
+	VBROADCASTSS vecConstants<>+448(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS vecConstants<>+96(SB), Y2
+	VFMADD231PS  vecConstants<>+128(SB), Y1, Y2
+	VSUBPS       vecConstants<>+96(SB), Y2, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS vecConstants<>+160(SB), Y3, Y1
+	VFNMADD231PS vecConstants<>+192(SB), Y3, Y1
+	VBROADCASTSS vecConstants<>+224(SB), Y3
+	VFMADD213PS  vecConstants<>+256(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+288(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+320(SB), Y1, Y3
+	VFMADD213PS  vecConstants<>+352(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       vecConstants<>+384(SB), Y3, Y1
+	VPSUBD       vecConstants<>+96(SB), Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSLLD       $0x17, Y3, Y4
+	VPADDD       vecConstants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPSUBD       Y3, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       vecConstants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       vecConstants<>+1824(SB), Y1, Y1
+	VMASKMOVPS   (DX)(SI*4), Y0, Y2
+	VMULPS       Y2, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
 // func mixAVX2(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 // Requires: AVX, FMA3
 TEXT ·mixAVX2(SB), NOSPLIT, $0-56
@@ -6416,15 +8209,15 @@ vectors:
 	ADDQ     AX, R10
 	VMOVUPS  (R11), Y0
 	VMOVUPS  (R11)(BX*1), Y1
-	VMOVUPS  vecConstants<>+1632(SB), Y2
+	VMOVUPS  vecConstants<>+1856(SB), Y2
 	VPERMPS  Y0, Y2, Y2
-	VMOVUPS  vecConstants<>+1664(SB), Y3
+	VMOVUPS  vecConstants<>+1888(SB), Y3
 	VPERMPS  Y1, Y3, Y3
 	VBLENDPS $0xaa, Y3, Y2, Y2
 	VMOVUPS  Y2, (R10)
-	VMOVUPS  vecConstants<>+1696(SB), Y2
+	VMOVUPS  vecConstants<>+1920(SB), Y2
 	VPERMPS  Y0, Y2, Y0
-	VMOVUPS  vecConstants<>+1728(SB), Y2
+	VMOVUPS  vecConstants<>+1952(SB), Y2
 	VPERMPS  Y1, Y2, Y2
 	VBLENDPS $0xaa, Y2, Y0, Y0
 	VMOVUPS  Y0, 32(R10)
@@ -6472,15 +8265,15 @@ vectors:
 	ADDQ     CX, R10
 	VMOVUPS  (R10), Y0
 	VMOVUPS  32(R10), Y1
-	VMOVUPS  vecConstants<>+1760(SB), Y2
+	VMOVUPS  vecConstants<>+1984(SB), Y2
 	VPERMPS  Y0, Y2, Y2
-	VMOVUPS  vecConstants<>+1792(SB), Y3
+	VMOVUPS  vecConstants<>+2016(SB), Y3
 	VPERMPS  Y1, Y3, Y3
 	VBLENDPS $0xf0, Y3, Y2, Y2
 	VMOVUPS  Y2, (R11)
-	VMOVUPS  vecConstants<>+1824(SB), Y2
+	VMOVUPS  vecConstants<>+2048(SB), Y2
 	VPERMPS  Y0, Y2, Y0
-	VMOVUPS  vecConstants<>+1856(SB), Y2
+	VMOVUPS  vecConstants<>+2080(SB), Y2
 	VPERMPS  Y1, Y2, Y2
 	VBLENDPS $0xf0, Y2, Y0, Y0
 	VMOVUPS  Y0, (R11)(BX*1)
@@ -6529,30 +8322,30 @@ vectors:
 	VMOVUPS  (R11), Y0
 	VMOVUPS  (R11)(BX*1), Y1
 	VMOVUPS  (R11)(BX*2), Y2
-	VMOVUPS  vecConstants<>+1888(SB), Y3
+	VMOVUPS  vecConstants<>+2112(SB), Y3
 	VPERMPS  Y0, Y3, Y3
-	VMOVUPS  vecConstants<>+1920(SB), Y4
+	VMOVUPS  vecConstants<>+2144(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x92, Y4, Y3, Y3
-	VMOVUPS  vecConstants<>+1952(SB), Y4
+	VMOVUPS  vecConstants<>+2176(SB), Y4
 	VPERMPS  Y2, Y4, Y4
 	VBLENDPS $0x24, Y4, Y3, Y3
 	VMOVUPS  Y3, (R10)
-	VMOVUPS  vecConstants<>+1984(SB), Y3
+	VMOVUPS  vecConstants<>+2208(SB), Y3
 	VPERMPS  Y0, Y3, Y3
-	VMOVUPS  vecConstants<>+2016(SB), Y4
+	VMOVUPS  vecConstants<>+2240(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x24, Y4, Y3, Y3
-	VMOVUPS  vecConstants<>+2048(SB), Y4
+	VMOVUPS  vecConstants<>+2272(SB), Y4
 	VPERMPS  Y2, Y4, Y4
 	VBLENDPS $0x49, Y4, Y3, Y3
 	VMOVUPS  Y3, 32(R10)
-	VMOVUPS  vecConstants<>+2080(SB), Y3
+	VMOVUPS  vecConstants<>+2304(SB), Y3
 	VPERMPS  Y0, Y3, Y0
-	VMOVUPS  vecConstants<>+2112(SB), Y3
+	VMOVUPS  vecConstants<>+2336(SB), Y3
 	VPERMPS  Y1, Y3, Y3
 	VBLENDPS $0x49, Y3, Y0, Y0
-	VMOVUPS  vecConstants<>+2144(SB), Y1
+	VMOVUPS  vecConstants<>+2368(SB), Y1
 	VPERMPS  Y2, Y1, Y1
 	VBLENDPS $0x92, Y1, Y0, Y0
 	VMOVUPS  Y0, 64(R10)
@@ -6601,30 +8394,30 @@ vectors:
 	VMOVUPS  (R10), Y0
 	VMOVUPS  32(R10), Y1
 	VMOVUPS  64(R10), Y2
-	VMOVUPS  vecConstants<>+2176(SB), Y3
+	VMOVUPS  vecConstants<>+2400(SB), Y3
 	VPERMPS  Y0, Y3, Y3
-	VMOVUPS  vecConstants<>+2208(SB), Y4
+	VMOVUPS  vecConstants<>+2432(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x38, Y4, Y3, Y3
-	VMOVUPS  vecConstants<>+2240(SB), Y4
+	VMOVUPS  vecConstants<>+2464(SB), Y4
 	VPERMPS  Y2, Y4, Y4
 	VBLENDPS $0xc0, Y4, Y3, Y3
 	VMOVUPS  Y3, (R11)
-	VMOVUPS  vecConstants<>+2272(SB), Y3
+	VMOVUPS  vecConstants<>+2496(SB), Y3
 	VPERMPS  Y0, Y3, Y3
-	VMOVUPS  vecConstants<>+2304(SB), Y4
+	VMOVUPS  vecConstants<>+2528(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x18, Y4, Y3, Y3
-	VMOVUPS  vecConstants<>+2336(SB), Y4
+	VMOVUPS  vecConstants<>+2560(SB), Y4
 	VPERMPS  Y2, Y4, Y4
 	VBLENDPS $0xe0, Y4, Y3, Y3
 	VMOVUPS  Y3, (R11)(BX*1)
-	VMOVUPS  vecConstants<>+2368(SB), Y3
+	VMOVUPS  vecConstants<>+2592(SB), Y3
 	VPERMPS  Y0, Y3, Y0
-	VMOVUPS  vecConstants<>+2400(SB), Y3
+	VMOVUPS  vecConstants<>+2624(SB), Y3
 	VPERMPS  Y1, Y3, Y3
 	VBLENDPS $0x1c, Y3, Y0, Y0
-	VMOVUPS  vecConstants<>+2432(SB), Y1
+	VMOVUPS  vecConstants<>+2656(SB), Y1
 	VPERMPS  Y2, Y1, Y1
 	VBLENDPS $0xe0, Y1, Y0, Y0
 	VMOVUPS  Y0, (R11)(BX*2)
@@ -6674,51 +8467,51 @@ vectors:
 	VMOVUPS  (R12)(BX*1), Y1
 	VMOVUPS  (R12)(BX*2), Y2
 	VMOVUPS  (R12)(SI*1), Y3
-	VMOVUPS  vecConstants<>+2464(SB), Y4
+	VMOVUPS  vecConstants<>+2688(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+2496(SB), Y5
+	VMOVUPS  vecConstants<>+2720(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x22, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2528(SB), Y5
+	VMOVUPS  vecConstants<>+2752(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x44, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2560(SB), Y5
+	VMOVUPS  vecConstants<>+2784(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0x88, Y5, Y4, Y4
 	VMOVUPS  Y4, (R11)
-	VMOVUPS  vecConstants<>+2592(SB), Y4
+	VMOVUPS  vecConstants<>+2816(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+2624(SB), Y5
+	VMOVUPS  vecConstants<>+2848(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x22, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2656(SB), Y5
+	VMOVUPS  vecConstants<>+2880(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x44, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2688(SB), Y5
+	VMOVUPS  vecConstants<>+2912(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0x88, Y5, Y4, Y4
 	VMOVUPS  Y4, 32(R11)
-	VMOVUPS  vecConstants<>+2720(SB), Y4
+	VMOVUPS  vecConstants<>+2944(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+2752(SB), Y5
+	VMOVUPS  vecConstants<>+2976(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x22, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2784(SB), Y5
+	VMOVUPS  vecConstants<>+3008(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x44, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+2816(SB), Y5
+	VMOVUPS  vecConstants<>+3040(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0x88, Y5, Y4, Y4
 	VMOVUPS  Y4, 64(R11)
-	VMOVUPS  vecConstants<>+2848(SB), Y4
+	VMOVUPS  vecConstants<>+3072(SB), Y4
 	VPERMPS  Y0, Y4, Y0
-	VMOVUPS  vecConstants<>+2880(SB), Y4
+	VMOVUPS  vecConstants<>+3104(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x22, Y4, Y0, Y0
-	VMOVUPS  vecConstants<>+2912(SB), Y1
+	VMOVUPS  vecConstants<>+3136(SB), Y1
 	VPERMPS  Y2, Y1, Y1
 	VBLENDPS $0x44, Y1, Y0, Y0
-	VMOVUPS  vecConstants<>+2944(SB), Y1
+	VMOVUPS  vecConstants<>+3168(SB), Y1
 	VPERMPS  Y3, Y1, Y1
 	VBLENDPS $0x88, Y1, Y0, Y0
 	VMOVUPS  Y0, 96(R11)
@@ -6768,51 +8561,51 @@ vectors:
 	VMOVUPS  32(R11), Y1
 	VMOVUPS  64(R11), Y2
 	VMOVUPS  96(R11), Y3
-	VMOVUPS  vecConstants<>+2976(SB), Y4
+	VMOVUPS  vecConstants<>+3200(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+3008(SB), Y5
+	VMOVUPS  vecConstants<>+3232(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x0c, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3040(SB), Y5
+	VMOVUPS  vecConstants<>+3264(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x30, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3072(SB), Y5
+	VMOVUPS  vecConstants<>+3296(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0xc0, Y5, Y4, Y4
 	VMOVUPS  Y4, (R12)
-	VMOVUPS  vecConstants<>+3104(SB), Y4
+	VMOVUPS  vecConstants<>+3328(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+3136(SB), Y5
+	VMOVUPS  vecConstants<>+3360(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x0c, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3168(SB), Y5
+	VMOVUPS  vecConstants<>+3392(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x30, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3200(SB), Y5
+	VMOVUPS  vecConstants<>+3424(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0xc0, Y5, Y4, Y4
 	VMOVUPS  Y4, (R12)(BX*1)
-	VMOVUPS  vecConstants<>+3232(SB), Y4
+	VMOVUPS  vecConstants<>+3456(SB), Y4
 	VPERMPS  Y0, Y4, Y4
-	VMOVUPS  vecConstants<>+3264(SB), Y5
+	VMOVUPS  vecConstants<>+3488(SB), Y5
 	VPERMPS  Y1, Y5, Y5
 	VBLENDPS $0x0c, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3296(SB), Y5
+	VMOVUPS  vecConstants<>+3520(SB), Y5
 	VPERMPS  Y2, Y5, Y5
 	VBLENDPS $0x30, Y5, Y4, Y4
-	VMOVUPS  vecConstants<>+3328(SB), Y5
+	VMOVUPS  vecConstants<>+3552(SB), Y5
 	VPERMPS  Y3, Y5, Y5
 	VBLENDPS $0xc0, Y5, Y4, Y4
 	VMOVUPS  Y4, (R12)(BX*2)
-	VMOVUPS  vecConstants<>+3360(SB), Y4
+	VMOVUPS  vecConstants<>+3584(SB), Y4
 	VPERMPS  Y0, Y4, Y0
-	VMOVUPS  vecConstants<>+3392(SB), Y4
+	VMOVUPS  vecConstants<>+3616(SB), Y4
 	VPERMPS  Y1, Y4, Y4
 	VBLENDPS $0x0c, Y4, Y0, Y0
-	VMOVUPS  vecConstants<>+3424(SB), Y1
+	VMOVUPS  vecConstants<>+3648(SB), Y1
 	VPERMPS  Y2, Y1, Y1
 	VBLENDPS $0x30, Y1, Y0, Y0
-	VMOVUPS  vecConstants<>+3456(SB), Y1
+	VMOVUPS  vecConstants<>+3680(SB), Y1
 	VPERMPS  Y3, Y1, Y1
 	VBLENDPS $0xc0, Y1, Y0, Y0
 	VMOVUPS  Y0, (R12)(SI*1)
@@ -11577,6 +13370,2137 @@ done:
 	VZEROUPPER
 	RET
 
+// func pairSumsAVX512(sum *float32, product *float32, x *float32, y *float32, shiftX *float32, shiftY *float32, rows int, n int, stride int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·pairSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ  sum+0(FP), AX
+	MOVQ  product+8(FP), CX
+	MOVQ  x+16(FP), DX
+	MOVQ  y+24(FP), BX
+	MOVQ  shiftX+32(FP), SI
+	MOVQ  shiftY+40(FP), DI
+	MOVQ  n+56(FP), R8
+	MOVQ  stride+64(FP), R9
+	SHLQ  $0x02, R9
+	MOVQ  R8, R10
+	ANDQ  $0x0f, R10
+	MOVQ  $0x0000ffff, R11
+	BZHIQ R10, R11, R11
+	KMOVW R11, K1
+	XORQ  R13, R13
+	MOVQ  R8, R14
+	SUBQ  $0x00000040, R14
+	JMP   block4test
+
+block4:
+	VMOVUPS (AX)(R13*4), Z0
+	VMOVUPS (CX)(R13*4), Z1
+	VMOVUPS 64(AX)(R13*4), Z2
+	VMOVUPS 64(CX)(R13*4), Z3
+	VMOVUPS 128(AX)(R13*4), Z4
+	VMOVUPS 128(CX)(R13*4), Z5
+	VMOVUPS 192(AX)(R13*4), Z6
+	VMOVUPS 192(CX)(R13*4), Z7
+	LEAQ    (DX)(R13*4), R10
+	LEAQ    (BX)(R13*4), R11
+	MOVQ    rows+48(FP), R12
+
+block4row:
+	VMOVUPS     (R11), Z8
+	VMOVUPS     (DI)(R13*4), Z9
+	VSUBPS      Z9, Z8, Z8
+	VMOVUPS     (R10), Z9
+	VMOVUPS     (SI)(R13*4), Z10
+	VSUBPS      Z10, Z9, Z9
+	VADDPS      Z8, Z0, Z0
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     64(R11), Z8
+	VMOVUPS     64(DI)(R13*4), Z9
+	VSUBPS      Z9, Z8, Z8
+	VMOVUPS     64(R10), Z9
+	VMOVUPS     64(SI)(R13*4), Z10
+	VSUBPS      Z10, Z9, Z9
+	VADDPS      Z8, Z2, Z2
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     128(R11), Z8
+	VMOVUPS     128(DI)(R13*4), Z9
+	VSUBPS      Z9, Z8, Z8
+	VMOVUPS     128(R10), Z9
+	VMOVUPS     128(SI)(R13*4), Z10
+	VSUBPS      Z10, Z9, Z9
+	VADDPS      Z8, Z4, Z4
+	VFMADD231PS Z9, Z8, Z5
+	VMOVUPS     192(R11), Z8
+	VMOVUPS     192(DI)(R13*4), Z9
+	VSUBPS      Z9, Z8, Z8
+	VMOVUPS     192(R10), Z9
+	VMOVUPS     192(SI)(R13*4), Z10
+	VSUBPS      Z10, Z9, Z9
+	VADDPS      Z8, Z6, Z6
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         block4row
+	VMOVUPS     Z0, (AX)(R13*4)
+	VMOVUPS     Z1, (CX)(R13*4)
+	VMOVUPS     Z2, 64(AX)(R13*4)
+	VMOVUPS     Z3, 64(CX)(R13*4)
+	VMOVUPS     Z4, 128(AX)(R13*4)
+	VMOVUPS     Z5, 128(CX)(R13*4)
+	VMOVUPS     Z6, 192(AX)(R13*4)
+	VMOVUPS     Z7, 192(CX)(R13*4)
+	ADDQ        $0x00000040, R13
+
+block4test:
+	CMPQ R13, R14
+	JLE  block4
+	MOVQ R8, R14
+	SUBQ $0x00000010, R14
+	JMP  block1test
+
+block1:
+	VMOVUPS (AX)(R13*4), Z0
+	VMOVUPS (CX)(R13*4), Z1
+	LEAQ    (DX)(R13*4), R10
+	LEAQ    (BX)(R13*4), R11
+	MOVQ    rows+48(FP), R12
+
+block1row:
+	VMOVUPS     (R11), Z2
+	VMOVUPS     (DI)(R13*4), Z3
+	VSUBPS      Z3, Z2, Z2
+	VMOVUPS     (R10), Z3
+	VMOVUPS     (SI)(R13*4), Z4
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z0, Z0
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         block1row
+	VMOVUPS     Z0, (AX)(R13*4)
+	VMOVUPS     Z1, (CX)(R13*4)
+	ADDQ        $0x00000010, R13
+
+block1test:
+	CMPQ      R13, R14
+	JLE       block1
+	CMPQ      R13, R8
+	JGE       blocksdone
+	VMOVUPS.Z (AX)(R13*4), K1, Z0
+	VMOVUPS.Z (CX)(R13*4), K1, Z1
+	LEAQ      (DX)(R13*4), R10
+	LEAQ      (BX)(R13*4), R11
+	MOVQ      rows+48(FP), R12
+
+blockrestrow:
+	VMOVUPS.Z   (R11), K1, Z2
+	VMOVUPS.Z   (DI)(R13*4), K1, Z3
+	VSUBPS      Z3, Z2, Z2
+	VMOVUPS.Z   (R10), K1, Z3
+	VMOVUPS.Z   (SI)(R13*4), K1, Z4
+	VSUBPS      Z4, Z3, Z3
+	VADDPS      Z2, Z0, Z0
+	VFMADD231PS Z3, Z2, Z1
+	ADDQ        R9, R10
+	ADDQ        R9, R11
+	DECQ        R12
+	JNZ         blockrestrow
+	VMOVUPS     Z0, K1, (AX)(R13*4)
+	VMOVUPS     Z1, K1, (CX)(R13*4)
+
+blocksdone:
+	VZEROUPPER
+	RET
+
+// func blendAVX512(dst *float32, x *float32, y *float32, a *float32, b *float32, mean *float32, shift *float32, rows int, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·blendAVX512(SB), NOSPLIT, $0-72
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  y+16(FP), DX
+	MOVQ  a+24(FP), BX
+	MOVQ  b+32(FP), SI
+	MOVQ  mean+40(FP), DI
+	MOVQ  shift+48(FP), R8
+	MOVQ  n+64(FP), R9
+	MOVQ  rows+56(FP), R10
+	MOVQ  n+64(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  R9, R12
+	ANDQ  $0x0f, R12
+	MOVQ  $0x0000ffff, R13
+	BZHIQ R12, R13, R13
+	KMOVW R13, K1
+	TESTQ R10, R10
+	JLE   end
+
+row:
+	XORQ R12, R12
+	MOVQ R9, R13
+	SUBQ $0x00000020, R13
+	JMP  by2test
+
+by2:
+	VMOVUPS     (CX)(R12*4), Z0
+	VMOVUPS     64(CX)(R12*4), Z2
+	VMOVUPS     (DI)(R12*4), Z1
+	VMOVUPS     64(DI)(R12*4), Z3
+	VSUBPS      Z1, Z0, Z0
+	VSUBPS      Z3, Z2, Z3
+	VMOVUPS     (SI)(R12*4), Z1
+	VMOVUPS     64(SI)(R12*4), Z4
+	VMOVUPS     (R8)(R12*4), Z2
+	VMOVUPS     64(R8)(R12*4), Z5
+	VFMADD213PS Z2, Z1, Z0
+	VFMADD213PS Z5, Z4, Z3
+	VMOVUPS     (DX)(R12*4), Z1
+	VMOVUPS     64(DX)(R12*4), Z4
+	VMOVUPS     (BX)(R12*4), Z2
+	VMOVUPS     64(BX)(R12*4), Z5
+	VFMADD231PS Z2, Z1, Z0
+	VFMADD231PS Z5, Z4, Z3
+	VMOVUPS     Z0, (AX)(R12*4)
+	VMOVUPS     Z3, 64(AX)(R12*4)
+	ADDQ        $0x00000020, R12
+
+by2test:
+	CMPQ R12, R13
+	JLE  by2
+	MOVQ R9, R13
+	SUBQ $0x00000010, R13
+	JMP  by1test
+
+by1:
+	VMOVUPS     (CX)(R12*4), Z0
+	VMOVUPS     (DI)(R12*4), Z1
+	VSUBPS      Z1, Z0, Z0
+	VMOVUPS     (SI)(R12*4), Z1
+	VMOVUPS     (R8)(R12*4), Z2
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS     (DX)(R12*4), Z1
+	VMOVUPS     (BX)(R12*4), Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, (AX)(R12*4)
+	ADDQ        $0x00000010, R12
+
+by1test:
+	CMPQ        R12, R13
+	JLE         by1
+	CMPQ        R12, R9
+	JGE         done
+	VMOVUPS.Z   (CX)(R12*4), K1, Z0
+	VMOVUPS.Z   (DI)(R12*4), K1, Z1
+	VSUBPS      Z1, Z0, Z0
+	VMOVUPS.Z   (SI)(R12*4), K1, Z1
+	VMOVUPS.Z   (R8)(R12*4), K1, Z2
+	VFMADD213PS Z2, Z1, Z0
+	VMOVUPS.Z   (DX)(R12*4), K1, Z1
+	VMOVUPS.Z   (BX)(R12*4), K1, Z2
+	VFMADD231PS Z2, Z1, Z0
+	VMOVUPS     Z0, K1, (AX)(R12*4)
+
+done:
+	ADDQ R11, AX
+	ADDQ R11, CX
+	ADDQ R11, DX
+	DECQ R10
+	JNZ  row
+
+end:
+	VZEROUPPER
+	RET
+
+// func slopeClipToAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeClipToAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000040, DI
+	JMP          by4test
+
+by4:
+	VMOVUPS        (CX)(SI*4), Z2
+	VMOVUPS        64(CX)(SI*4), Z6
+	VMOVUPS        128(CX)(SI*4), Z10
+	VMOVUPS        192(CX)(SI*4), Z14
+	VCMPPS         $0x1e, Z0, Z2, K2
+	VCMPPS         $0x1e, Z0, Z6, K3
+	VCMPPS         $0x1e, Z0, Z10, K4
+	VCMPPS         $0x1e, Z0, Z14, K5
+	VBROADCASTSS   vecConstants<>+32(SB), Z3
+	VBROADCASTSS   vecConstants<>+32(SB), Z7
+	VBROADCASTSS   vecConstants<>+32(SB), Z11
+	VBROADCASTSS   vecConstants<>+32(SB), Z15
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z3, K2, Z4
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z7, K3, Z8
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z11, K4, Z12
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z15, K5, Z16
+	VCMPPS         $0x11, Z1, Z2, K2
+	VCMPPS         $0x11, Z1, Z6, K3
+	VCMPPS         $0x11, Z1, Z10, K4
+	VCMPPS         $0x11, Z1, Z14, K5
+	VBROADCASTSS   vecConstants<>+32(SB), Z2
+	VBROADCASTSS   vecConstants<>+32(SB), Z3
+	VBROADCASTSS   vecConstants<>+32(SB), Z6
+	VBROADCASTSS   vecConstants<>+32(SB), Z7
+	VBLENDMPS      Z4, Z2, K2, Z5
+	VBLENDMPS      Z8, Z3, K3, Z9
+	VBLENDMPS      Z12, Z6, K4, Z13
+	VBLENDMPS      Z16, Z7, K5, Z17
+	VMOVUPS        (DX)(SI*4), Z2
+	VMOVUPS        64(DX)(SI*4), Z3
+	VMOVUPS        128(DX)(SI*4), Z6
+	VMOVUPS        192(DX)(SI*4), Z7
+	VMULPS         Z2, Z5, Z2
+	VMULPS         Z3, Z9, Z3
+	VMULPS         Z6, Z13, Z6
+	VMULPS         Z7, Z17, Z7
+	VMOVUPS        Z2, (AX)(SI*4)
+	VMOVUPS        Z3, 64(AX)(SI*4)
+	VMOVUPS        Z6, 128(AX)(SI*4)
+	VMOVUPS        Z7, 192(AX)(SI*4)
+	ADDQ           $0x00000040, SI
+
+by4test:
+	CMPQ SI, DI
+	JLE  by4
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS        (CX)(SI*4), Z2
+	VCMPPS         $0x1e, Z0, Z2, K2
+	VBROADCASTSS   vecConstants<>+32(SB), Z3
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z3, K2, Z18
+	VCMPPS         $0x11, Z1, Z2, K2
+	VBROADCASTSS   vecConstants<>+32(SB), Z2
+	VBLENDMPS      Z18, Z2, K2, Z19
+	VMOVUPS        (DX)(SI*4), Z2
+	VMULPS         Z2, Z19, Z2
+	VMOVUPS        Z2, (AX)(SI*4)
+	ADDQ           $0x00000010, SI
+
+by1test:
+	CMPQ           SI, DI
+	JLE            by1
+	CMPQ           SI, BX
+	JGE            done
+	VMOVUPS.Z      (CX)(SI*4), K1, Z2
+	VCMPPS         $0x1e, Z0, Z2, K2
+	VBROADCASTSS   vecConstants<>+32(SB), Z0
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z20
+	VCMPPS         $0x11, Z1, Z2, K2
+	VBROADCASTSS   vecConstants<>+32(SB), Z0
+	VBLENDMPS      Z20, Z0, K2, Z21
+	VMOVUPS.Z      (DX)(SI*4), K1, Z0
+	VMULPS         Z0, Z21, Z0
+	VMOVUPS        Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeLeakyReluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeLeakyReluAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000040, DI
+	JMP          by4test
+
+by4:
+	VMOVUPS        (CX)(SI*4), Z1
+	VMOVUPS        64(CX)(SI*4), Z3
+	VMOVUPS        128(CX)(SI*4), Z5
+	VMOVUPS        192(CX)(SI*4), Z7
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z3, K3
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z5, K4
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z7, K5
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z2
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K3, Z4
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K4, Z6
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K5, Z8
+	VMOVUPS        (DX)(SI*4), Z1
+	VMOVUPS        64(DX)(SI*4), Z3
+	VMOVUPS        128(DX)(SI*4), Z5
+	VMOVUPS        192(DX)(SI*4), Z7
+	VMULPS         Z1, Z2, Z1
+	VMULPS         Z3, Z4, Z3
+	VMULPS         Z5, Z6, Z5
+	VMULPS         Z7, Z8, Z7
+	VMOVUPS        Z1, (AX)(SI*4)
+	VMOVUPS        Z3, 64(AX)(SI*4)
+	VMOVUPS        Z5, 128(AX)(SI*4)
+	VMOVUPS        Z7, 192(AX)(SI*4)
+	ADDQ           $0x00000040, SI
+
+by4test:
+	CMPQ SI, DI
+	JLE  by4
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS        (CX)(SI*4), Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z9
+	VMOVUPS        (DX)(SI*4), Z1
+	VMULPS         Z1, Z9, Z1
+	VMOVUPS        Z1, (AX)(SI*4)
+	ADDQ           $0x00000010, SI
+
+by1test:
+	CMPQ           SI, DI
+	JLE            by1
+	CMPQ           SI, BX
+	JGE            done
+	VMOVUPS.Z      (CX)(SI*4), K1, Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z10
+	VMOVUPS.Z      (DX)(SI*4), K1, Z0
+	VMULPS         Z0, Z10, Z0
+	VMOVUPS        Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeEluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeEluAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS        (CX)(SI*4), Z1
+	VMOVUPS        64(CX)(SI*4), Z3
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z3, K3
+	VADDPS         Z0, Z1, Z1
+	VADDPS         Z0, Z3, Z3
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z1, K2, Z2
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z3, K3, Z4
+	VMOVUPS        (DX)(SI*4), Z1
+	VMOVUPS        64(DX)(SI*4), Z3
+	VMULPS         Z1, Z2, Z1
+	VMULPS         Z3, Z4, Z3
+	VMOVUPS        Z1, (AX)(SI*4)
+	VMOVUPS        Z3, 64(AX)(SI*4)
+	ADDQ           $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS        (CX)(SI*4), Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VADDPS         Z0, Z1, Z1
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z1, K2, Z5
+	VMOVUPS        (DX)(SI*4), Z1
+	VMULPS         Z1, Z5, Z1
+	VMOVUPS        Z1, (AX)(SI*4)
+	ADDQ           $0x00000010, SI
+
+by1test:
+	CMPQ           SI, DI
+	JLE            by1
+	CMPQ           SI, BX
+	JGE            done
+	VMOVUPS.Z      (CX)(SI*4), K1, Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VADDPS         Z0, Z1, Z0
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z6
+	VMOVUPS.Z      (DX)(SI*4), K1, Z0
+	VMULPS         Z0, Z6, Z0
+	VMOVUPS        Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeSeluAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	VBROADCASTSS b+36(FP), Z1
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS     (CX)(SI*4), Z2
+	VMOVUPS     64(CX)(SI*4), Z5
+	VCMPPS.BCST $0x1e, vecConstants<>+32(SB), Z2, K2
+	VCMPPS.BCST $0x1e, vecConstants<>+32(SB), Z5, K3
+	VMOVAPS     Z0, Z3
+	VMOVAPS     Z0, Z6
+	VFMADD213PS Z2, Z1, Z3
+	VFMADD213PS Z5, Z1, Z6
+	VBLENDMPS   Z1, Z3, K2, Z4
+	VBLENDMPS   Z1, Z6, K3, Z7
+	VMOVUPS     (DX)(SI*4), Z2
+	VMOVUPS     64(DX)(SI*4), Z3
+	VMULPS      Z2, Z4, Z2
+	VMULPS      Z3, Z7, Z3
+	VMOVUPS     Z2, (AX)(SI*4)
+	VMOVUPS     Z3, 64(AX)(SI*4)
+	ADDQ        $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS     (CX)(SI*4), Z2
+	VCMPPS.BCST $0x1e, vecConstants<>+32(SB), Z2, K2
+	VMOVAPS     Z0, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VBLENDMPS   Z1, Z3, K2, Z8
+	VMOVUPS     (DX)(SI*4), Z2
+	VMULPS      Z2, Z8, Z2
+	VMOVUPS     Z2, (AX)(SI*4)
+	ADDQ        $0x00000010, SI
+
+by1test:
+	CMPQ        SI, DI
+	JLE         by1
+	CMPQ        SI, BX
+	JGE         done
+	VMOVUPS.Z   (CX)(SI*4), K1, Z2
+	VCMPPS.BCST $0x1e, vecConstants<>+32(SB), Z2, K2
+	VMOVAPS     Z0, Z0
+	VFMADD213PS Z2, Z1, Z0
+	VBLENDMPS   Z1, Z0, K2, Z9
+	VMOVUPS.Z   (DX)(SI*4), K1, Z0
+	VMULPS      Z0, Z9, Z0
+	VMOVUPS     Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeCeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeCeluAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS        (CX)(SI*4), Z1
+	VMOVUPS        64(CX)(SI*4), Z3
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z3, K3
+	VDIVPS         Z0, Z1, Z1
+	VDIVPS         Z0, Z3, Z3
+	VADDPS.BCST    vecConstants<>+384(SB), Z1, Z1
+	VADDPS.BCST    vecConstants<>+384(SB), Z3, Z3
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z1, K2, Z2
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z3, K3, Z4
+	VMOVUPS        (DX)(SI*4), Z1
+	VMOVUPS        64(DX)(SI*4), Z3
+	VMULPS         Z1, Z2, Z1
+	VMULPS         Z3, Z4, Z3
+	VMOVUPS        Z1, (AX)(SI*4)
+	VMOVUPS        Z3, 64(AX)(SI*4)
+	ADDQ           $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS        (CX)(SI*4), Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VDIVPS         Z0, Z1, Z1
+	VADDPS.BCST    vecConstants<>+384(SB), Z1, Z1
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z1, K2, Z5
+	VMOVUPS        (DX)(SI*4), Z1
+	VMULPS         Z1, Z5, Z1
+	VMOVUPS        Z1, (AX)(SI*4)
+	ADDQ           $0x00000010, SI
+
+by1test:
+	CMPQ           SI, DI
+	JLE            by1
+	CMPQ           SI, BX
+	JGE            done
+	VMOVUPS.Z      (CX)(SI*4), K1, Z1
+	VCMPPS.BCST    $0x1e, vecConstants<>+32(SB), Z1, K2
+	VDIVPS         Z0, Z1, Z0
+	VADDPS.BCST    vecConstants<>+384(SB), Z0, Z0
+	VBLENDMPS.BCST vecConstants<>+384(SB), Z0, K2, Z6
+	VMOVUPS.Z      (DX)(SI*4), K1, Z0
+	VMULPS         Z0, Z6, Z0
+	VMOVUPS        Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSigmoidAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeSigmoidAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      64(CX)(SI*4), Z2
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VBROADCASTSS vecConstants<>+384(SB), Z3
+	VSUBPS       Z0, Z1, Z1
+	VSUBPS       Z2, Z3, Z3
+	VMULPS       Z1, Z0, Z0
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      (DX)(SI*4), Z1
+	VMOVUPS      64(DX)(SI*4), Z3
+	VMULPS       Z1, Z0, Z0
+	VMULPS       Z3, Z2, Z1
+	VMOVUPS      Z0, (AX)(SI*4)
+	VMOVUPS      Z1, 64(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VSUBPS       Z0, Z1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      (DX)(SI*4), Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMOVUPS.Z    (CX)(SI*4), K1, Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VSUBPS       Z0, Z1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS.Z    (DX)(SI*4), K1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeHardSigmoidAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeHardSigmoidAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Z1
+	VMOVUPS      64(CX)(SI*4), Z5
+	VCMPPS.BCST  $0x1e, vecConstants<>+32(SB), Z1, K2
+	VCMPPS.BCST  $0x1e, vecConstants<>+32(SB), Z5, K3
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VBROADCASTSS vecConstants<>+32(SB), Z6
+	VBLENDMPS    Z0, Z2, K2, Z3
+	VBLENDMPS    Z0, Z6, K3, Z7
+	VCMPPS.BCST  $0x11, vecConstants<>+384(SB), Z1, K2
+	VCMPPS.BCST  $0x11, vecConstants<>+384(SB), Z5, K3
+	VBROADCASTSS vecConstants<>+32(SB), Z1
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VBLENDMPS    Z3, Z1, K2, Z4
+	VBLENDMPS    Z7, Z2, K3, Z8
+	VMOVUPS      (DX)(SI*4), Z1
+	VMOVUPS      64(DX)(SI*4), Z2
+	VMULPS       Z1, Z4, Z1
+	VMULPS       Z2, Z8, Z2
+	VMOVUPS      Z1, (AX)(SI*4)
+	VMOVUPS      Z2, 64(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Z1
+	VCMPPS.BCST  $0x1e, vecConstants<>+32(SB), Z1, K2
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VBLENDMPS    Z0, Z2, K2, Z9
+	VCMPPS.BCST  $0x11, vecConstants<>+384(SB), Z1, K2
+	VBROADCASTSS vecConstants<>+32(SB), Z1
+	VBLENDMPS    Z9, Z1, K2, Z10
+	VMOVUPS      (DX)(SI*4), Z1
+	VMULPS       Z1, Z10, Z1
+	VMOVUPS      Z1, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMOVUPS.Z    (CX)(SI*4), K1, Z1
+	VCMPPS.BCST  $0x1e, vecConstants<>+32(SB), Z1, K2
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VBLENDMPS    Z0, Z2, K2, Z11
+	VCMPPS.BCST  $0x11, vecConstants<>+384(SB), Z1, K2
+	VBROADCASTSS vecConstants<>+32(SB), Z0
+	VBLENDMPS    Z11, Z0, K2, Z12
+	VMOVUPS.Z    (DX)(SI*4), K1, Z0
+	VMULPS       Z0, Z12, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeHardSwishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeHardSwishAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS          (CX)(SI*4), Z0
+	VMOVUPS          64(CX)(SI*4), Z5
+	VMOVAPS          Z0, Z1
+	VMOVAPS          Z5, Z6
+	VBROADCASTSS     vecConstants<>+1632(SB), Z2
+	VBROADCASTSS     vecConstants<>+1632(SB), Z7
+	VFMADD213PS.BCST vecConstants<>+352(SB), Z2, Z1
+	VFMADD213PS.BCST vecConstants<>+352(SB), Z7, Z6
+	VCMPPS.BCST      $0x1e, vecConstants<>+1664(SB), Z0, K2
+	VCMPPS.BCST      $0x1e, vecConstants<>+1664(SB), Z5, K3
+	VBROADCASTSS     vecConstants<>+32(SB), Z2
+	VBROADCASTSS     vecConstants<>+32(SB), Z7
+	VBLENDMPS        Z1, Z2, K2, Z3
+	VBLENDMPS        Z6, Z7, K3, Z8
+	VCMPPS.BCST      $0x11, vecConstants<>+1696(SB), Z0, K2
+	VCMPPS.BCST      $0x11, vecConstants<>+1696(SB), Z5, K3
+	VBROADCASTSS     vecConstants<>+384(SB), Z0
+	VBROADCASTSS     vecConstants<>+384(SB), Z1
+	VBLENDMPS        Z3, Z0, K2, Z4
+	VBLENDMPS        Z8, Z1, K3, Z9
+	VMOVUPS          (DX)(SI*4), Z0
+	VMOVUPS          64(DX)(SI*4), Z1
+	VMULPS           Z0, Z4, Z0
+	VMULPS           Z1, Z9, Z1
+	VMOVUPS          Z0, (AX)(SI*4)
+	VMOVUPS          Z1, 64(AX)(SI*4)
+	ADDQ             $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS          (CX)(SI*4), Z0
+	VMOVAPS          Z0, Z1
+	VBROADCASTSS     vecConstants<>+1632(SB), Z2
+	VFMADD213PS.BCST vecConstants<>+352(SB), Z2, Z1
+	VCMPPS.BCST      $0x1e, vecConstants<>+1664(SB), Z0, K2
+	VBROADCASTSS     vecConstants<>+32(SB), Z2
+	VBLENDMPS        Z1, Z2, K2, Z10
+	VCMPPS.BCST      $0x11, vecConstants<>+1696(SB), Z0, K2
+	VBROADCASTSS     vecConstants<>+384(SB), Z0
+	VBLENDMPS        Z10, Z0, K2, Z11
+	VMOVUPS          (DX)(SI*4), Z0
+	VMULPS           Z0, Z11, Z0
+	VMOVUPS          Z0, (AX)(SI*4)
+	ADDQ             $0x00000010, SI
+
+by1test:
+	CMPQ             SI, DI
+	JLE              by1
+	CMPQ             SI, BX
+	JGE              done
+	VMOVUPS.Z        (CX)(SI*4), K1, Z0
+	VMOVAPS          Z0, Z1
+	VBROADCASTSS     vecConstants<>+1632(SB), Z2
+	VFMADD213PS.BCST vecConstants<>+352(SB), Z2, Z1
+	VCMPPS.BCST      $0x1e, vecConstants<>+1664(SB), Z0, K2
+	VBROADCASTSS     vecConstants<>+32(SB), Z2
+	VBLENDMPS        Z1, Z2, K2, Z12
+	VCMPPS.BCST      $0x11, vecConstants<>+1696(SB), Z0, K2
+	VBROADCASTSS     vecConstants<>+384(SB), Z0
+	VBLENDMPS        Z12, Z0, K2, Z13
+	VMOVUPS.Z        (DX)(SI*4), K1, Z0
+	VMULPS           Z0, Z13, Z0
+	VMOVUPS          Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSwishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeSwishAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         v+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS a+32(FP), Z0
+	MOVQ         BX, SI
+	ANDQ         $0x0f, SI
+	MOVQ         $0x0000ffff, DI
+	BZHIQ        SI, DI, DI
+	KMOVW        DI, K1
+	XORQ         SI, SI
+	MOVQ         BX, DI
+	SUBQ         $0x00000020, DI
+	JMP          by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z1
+	VMOVUPS           64(CX)(SI*4), Z3
+	VMULPS            Z0, Z1, Z1
+	VMULPS            Z0, Z3, Z8
+	VORPS.BCST        vecConstants<>+416(SB), Z1, Z3
+	VORPS.BCST        vecConstants<>+416(SB), Z8, Z9
+	VBROADCASTSS      vecConstants<>+448(SB), Z7
+	VBROADCASTSS      vecConstants<>+448(SB), Z10
+	VMAXPS            Z3, Z7, Z3
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      vecConstants<>+96(SB), Z7
+	VBROADCASTSS      vecConstants<>+96(SB), Z10
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z9, Z10
+	VSUBPS.BCST       vecConstants<>+96(SB), Z7, Z7
+	VSUBPS.BCST       vecConstants<>+96(SB), Z10, Z10
+	VMOVAPS           Z3, Z3
+	VMOVAPS           Z9, Z12
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z7, Z3
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z10, Z12
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z10, Z12
+	VBROADCASTSS      vecConstants<>+224(SB), Z9
+	VBROADCASTSS      vecConstants<>+224(SB), Z13
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z3, Z9
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z12, Z13
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z3, Z9
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z12, Z13
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z3, Z9
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z12, Z13
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z3, Z9
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z12, Z13
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z12, Z12, Z14
+	VFMADD213PS       Z3, Z11, Z9
+	VFMADD213PS       Z12, Z14, Z13
+	VADDPS.BCST       vecConstants<>+384(SB), Z9, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z13, Z9
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z10, Z9, Z9
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z7
+	VADDPS.BCST       vecConstants<>+384(SB), Z9, Z11
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z1, K2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z8, K3
+	VBROADCASTSS      vecConstants<>+384(SB), Z10
+	VBROADCASTSS      vecConstants<>+384(SB), Z12
+	VBLENDMPS         Z3, Z10, K2, Z2
+	VBLENDMPS         Z9, Z12, K3, Z4
+	VDIVPS            Z7, Z2, Z3
+	VDIVPS            Z11, Z4, Z9
+	VMOVAPS           Z3, Z7
+	VMOVAPS           Z9, Z10
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z9, Z8, Z11
+	VBROADCASTSS      vecConstants<>+384(SB), Z8
+	VBROADCASTSS      vecConstants<>+384(SB), Z12
+	VSUBPS            Z3, Z8, Z3
+	VSUBPS            Z9, Z12, Z8
+	VFMADD231PS       Z3, Z1, Z7
+	VFMADD231PS       Z8, Z11, Z10
+	VMOVUPS           (DX)(SI*4), Z1
+	VMOVUPS           64(DX)(SI*4), Z3
+	VMULPS            Z1, Z7, Z1
+	VMULPS            Z3, Z10, Z3
+	VMOVUPS           Z1, (AX)(SI*4)
+	VMOVUPS           Z3, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z1
+	VMULPS            Z0, Z1, Z1
+	VORPS.BCST        vecConstants<>+416(SB), Z1, Z2
+	VBROADCASTSS      vecConstants<>+448(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VBROADCASTSS      vecConstants<>+96(SB), Z3
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z2, Z3
+	VSUBPS.BCST       vecConstants<>+96(SB), Z3, Z3
+	VMOVAPS           Z2, Z2
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z3, Z2
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z3, Z2
+	VBROADCASTSS      vecConstants<>+224(SB), Z4
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z2, Z4
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z2, Z4
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z2, Z4
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z7
+	VFMADD213PS       Z2, Z7, Z4
+	VADDPS.BCST       vecConstants<>+384(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VADDPS.BCST       vecConstants<>+384(SB), Z2, Z3
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z1, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z4
+	VBLENDMPS         Z2, Z4, K2, Z5
+	VDIVPS            Z3, Z5, Z2
+	VMOVAPS           Z2, Z3
+	VMULPS            Z2, Z1, Z1
+	VBROADCASTSS      vecConstants<>+384(SB), Z4
+	VSUBPS            Z2, Z4, Z2
+	VFMADD231PS       Z2, Z1, Z3
+	VMOVUPS           (DX)(SI*4), Z1
+	VMULPS            Z1, Z3, Z1
+	VMOVUPS           Z1, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z1
+	VMULPS            Z0, Z1, Z0
+	VORPS.BCST        vecConstants<>+416(SB), Z0, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z3
+	VBLENDMPS         Z1, Z3, K2, Z6
+	VDIVPS            Z2, Z6, Z1
+	VMOVAPS           Z1, Z2
+	VMULPS            Z1, Z0, Z0
+	VBROADCASTSS      vecConstants<>+384(SB), Z3
+	VSUBPS            Z1, Z3, Z1
+	VFMADD231PS       Z1, Z0, Z2
+	VMOVUPS.Z         (DX)(SI*4), K1, Z0
+	VMULPS            Z0, Z2, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeTanhAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeTanhAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      64(CX)(SI*4), Z2
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VBROADCASTSS vecConstants<>+384(SB), Z3
+	VFNMADD231PS Z0, Z0, Z1
+	VFNMADD231PS Z2, Z2, Z3
+	VMOVUPS      (DX)(SI*4), Z0
+	VMOVUPS      64(DX)(SI*4), Z2
+	VMULPS       Z0, Z1, Z0
+	VMULPS       Z2, Z3, Z1
+	VMOVUPS      Z0, (AX)(SI*4)
+	VMOVUPS      Z1, 64(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VFNMADD231PS Z0, Z0, Z1
+	VMOVUPS      (DX)(SI*4), Z0
+	VMULPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMOVUPS.Z    (CX)(SI*4), K1, Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VFNMADD231PS Z0, Z0, Z1
+	VMOVUPS.Z    (DX)(SI*4), K1, Z0
+	VMULPS       Z0, Z1, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSoftplusAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeSoftplusAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z4
+	VORPS.BCST        vecConstants<>+416(SB), Z0, Z1
+	VORPS.BCST        vecConstants<>+416(SB), Z4, Z5
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VBROADCASTSS      vecConstants<>+448(SB), Z6
+	VMAXPS            Z1, Z2, Z1
+	VMAXPS            Z5, Z6, Z5
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VBROADCASTSS      vecConstants<>+96(SB), Z6
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z5, Z6
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z6, Z6
+	VMOVAPS           Z1, Z1
+	VMOVAPS           Z5, Z11
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z6, Z11
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z6, Z11
+	VBROADCASTSS      vecConstants<>+224(SB), Z5
+	VBROADCASTSS      vecConstants<>+224(SB), Z12
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z5
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z5
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z5
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z5
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z11, Z12
+	VMULPS            Z1, Z1, Z10
+	VMULPS            Z11, Z11, Z13
+	VFMADD213PS       Z1, Z10, Z5
+	VFMADD213PS       Z11, Z13, Z12
+	VADDPS.BCST       vecConstants<>+384(SB), Z5, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z12, Z5
+	VSCALEFPS         Z2, Z1, Z1
+	VSCALEFPS         Z6, Z5, Z5
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z2
+	VADDPS.BCST       vecConstants<>+384(SB), Z5, Z6
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z4, K3
+	VBROADCASTSS      vecConstants<>+384(SB), Z0
+	VBROADCASTSS      vecConstants<>+384(SB), Z4
+	VBLENDMPS         Z1, Z0, K2, Z3
+	VBLENDMPS         Z5, Z4, K3, Z7
+	VDIVPS            Z2, Z3, Z0
+	VDIVPS            Z6, Z7, Z2
+	VMOVUPS           (DX)(SI*4), Z1
+	VMOVUPS           64(DX)(SI*4), Z4
+	VMULPS            Z1, Z0, Z0
+	VMULPS            Z4, Z2, Z1
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z0
+	VORPS.BCST        vecConstants<>+416(SB), Z0, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z0
+	VBLENDMPS         Z1, Z0, K2, Z8
+	VDIVPS            Z2, Z8, Z0
+	VMOVUPS           (DX)(SI*4), Z1
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z0
+	VORPS.BCST        vecConstants<>+416(SB), Z0, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z0
+	VBLENDMPS         Z1, Z0, K2, Z9
+	VDIVPS            Z2, Z9, Z0
+	VMOVUPS.Z         (DX)(SI*4), K1, Z1
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeSoftsignAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeSoftsignAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS      (CX)(SI*4), Z0
+	VMOVUPS      64(CX)(SI*4), Z1
+	VANDPS.BCST  vecConstants<>+928(SB), Z0, Z0
+	VANDPS.BCST  vecConstants<>+928(SB), Z1, Z1
+	VADDPS.BCST  vecConstants<>+384(SB), Z0, Z0
+	VADDPS.BCST  vecConstants<>+384(SB), Z1, Z2
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VBROADCASTSS vecConstants<>+384(SB), Z3
+	VMULPS       Z0, Z0, Z0
+	VMULPS       Z2, Z2, Z2
+	VDIVPS       Z0, Z1, Z0
+	VDIVPS       Z2, Z3, Z2
+	VMOVUPS      (DX)(SI*4), Z1
+	VMOVUPS      64(DX)(SI*4), Z3
+	VMULPS       Z1, Z0, Z0
+	VMULPS       Z3, Z2, Z1
+	VMOVUPS      Z0, (AX)(SI*4)
+	VMOVUPS      Z1, 64(AX)(SI*4)
+	ADDQ         $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS      (CX)(SI*4), Z0
+	VANDPS.BCST  vecConstants<>+928(SB), Z0, Z0
+	VADDPS.BCST  vecConstants<>+384(SB), Z0, Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VMULPS       Z0, Z0, Z0
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS      (DX)(SI*4), Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (AX)(SI*4)
+	ADDQ         $0x00000010, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMOVUPS.Z    (CX)(SI*4), K1, Z0
+	VANDPS.BCST  vecConstants<>+928(SB), Z0, Z0
+	VADDPS.BCST  vecConstants<>+384(SB), Z0, Z0
+	VBROADCASTSS vecConstants<>+384(SB), Z1
+	VMULPS       Z0, Z0, Z0
+	VDIVPS       Z0, Z1, Z0
+	VMOVUPS.Z    (DX)(SI*4), K1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeGeluAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeGeluAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z3
+	VANDPS.BCST       vecConstants<>+928(SB), Z0, Z1
+	VANDPS.BCST       vecConstants<>+928(SB), Z3, Z4
+	VMULPS.BCST       vecConstants<>+960(SB), Z1, Z1
+	VMULPS.BCST       vecConstants<>+960(SB), Z4, Z8
+	VBROADCASTSS      vecConstants<>+992(SB), Z4
+	VBROADCASTSS      vecConstants<>+992(SB), Z9
+	VFMADD213PS.BCST  vecConstants<>+1024(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1024(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1056(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1056(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1088(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1088(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1120(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1120(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1152(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1152(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1184(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1184(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1216(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1216(SB), Z8, Z9
+	VFMADD213PS.BCST  vecConstants<>+1248(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+1248(SB), Z8, Z9
+	VADDPS.BCST       vecConstants<>+1280(SB), Z4, Z4
+	VADDPS.BCST       vecConstants<>+1280(SB), Z9, Z9
+	VMULPS            Z1, Z4, Z1
+	VMULPS            Z8, Z9, Z4
+	VXORPS.BCST       vecConstants<>+416(SB), Z1, Z1
+	VXORPS.BCST       vecConstants<>+416(SB), Z4, Z8
+	VBROADCASTSS      vecConstants<>+448(SB), Z4
+	VBROADCASTSS      vecConstants<>+448(SB), Z9
+	VMAXPS            Z1, Z4, Z1
+	VMAXPS            Z8, Z9, Z8
+	VBROADCASTSS      vecConstants<>+96(SB), Z4
+	VBROADCASTSS      vecConstants<>+96(SB), Z9
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z4
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z8, Z9
+	VSUBPS.BCST       vecConstants<>+96(SB), Z4, Z4
+	VSUBPS.BCST       vecConstants<>+96(SB), Z9, Z9
+	VMOVAPS           Z1, Z1
+	VMOVAPS           Z8, Z11
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z4, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z9, Z11
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z4, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z9, Z11
+	VBROADCASTSS      vecConstants<>+224(SB), Z8
+	VBROADCASTSS      vecConstants<>+224(SB), Z12
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z11, Z12
+	VMULPS            Z1, Z1, Z10
+	VMULPS            Z11, Z11, Z13
+	VFMADD213PS       Z1, Z10, Z8
+	VFMADD213PS       Z11, Z13, Z12
+	VADDPS.BCST       vecConstants<>+384(SB), Z8, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z12, Z8
+	VSCALEFPS         Z4, Z1, Z1
+	VSCALEFPS         Z9, Z8, Z8
+	VMULPS.BCST       vecConstants<>+352(SB), Z1, Z1
+	VMULPS.BCST       vecConstants<>+352(SB), Z8, Z8
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z3, K3
+	VBROADCASTSS      vecConstants<>+384(SB), Z4
+	VBROADCASTSS      vecConstants<>+384(SB), Z9
+	VSUBPS            Z1, Z4, Z4
+	VSUBPS            Z8, Z9, Z9
+	VBLENDMPS         Z1, Z4, K2, Z2
+	VBLENDMPS         Z8, Z9, K3, Z5
+	VMULPS            Z0, Z0, Z1
+	VMULPS            Z3, Z3, Z4
+	VMULPS.BCST       vecConstants<>+576(SB), Z1, Z1
+	VMULPS.BCST       vecConstants<>+576(SB), Z4, Z8
+	VBROADCASTSS      vecConstants<>+448(SB), Z4
+	VBROADCASTSS      vecConstants<>+448(SB), Z9
+	VMAXPS            Z1, Z4, Z1
+	VMAXPS            Z8, Z9, Z8
+	VBROADCASTSS      vecConstants<>+96(SB), Z4
+	VBROADCASTSS      vecConstants<>+96(SB), Z9
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z4
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z8, Z9
+	VSUBPS.BCST       vecConstants<>+96(SB), Z4, Z4
+	VSUBPS.BCST       vecConstants<>+96(SB), Z9, Z9
+	VMOVAPS           Z1, Z1
+	VMOVAPS           Z8, Z11
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z4, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z9, Z11
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z4, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z9, Z11
+	VBROADCASTSS      vecConstants<>+224(SB), Z8
+	VBROADCASTSS      vecConstants<>+224(SB), Z12
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z11, Z12
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z8
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z11, Z12
+	VMULPS            Z1, Z1, Z10
+	VMULPS            Z11, Z11, Z13
+	VFMADD213PS       Z1, Z10, Z8
+	VFMADD213PS       Z11, Z13, Z12
+	VADDPS.BCST       vecConstants<>+384(SB), Z8, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z12, Z8
+	VSCALEFPS         Z4, Z1, Z1
+	VSCALEFPS         Z9, Z8, Z8
+	VMULPS            Z0, Z1, Z0
+	VMULPS            Z3, Z8, Z3
+	VBROADCASTSS      vecConstants<>+1728(SB), Z1
+	VBROADCASTSS      vecConstants<>+1728(SB), Z4
+	VFMADD231PS       Z1, Z0, Z2
+	VFMADD231PS       Z4, Z3, Z5
+	VMOVUPS           (DX)(SI*4), Z0
+	VMOVUPS           64(DX)(SI*4), Z1
+	VMULPS            Z0, Z2, Z0
+	VMULPS            Z1, Z5, Z1
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z0
+	VANDPS.BCST       vecConstants<>+928(SB), Z0, Z1
+	VMULPS.BCST       vecConstants<>+960(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+992(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+1024(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1056(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1088(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1120(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1152(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1184(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1216(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1248(SB), Z1, Z2
+	VADDPS.BCST       vecConstants<>+1280(SB), Z2, Z2
+	VMULPS            Z1, Z2, Z1
+	VXORPS.BCST       vecConstants<>+416(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VMULPS.BCST       vecConstants<>+352(SB), Z1, Z1
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z2
+	VSUBPS            Z1, Z2, Z2
+	VBLENDMPS         Z1, Z2, K2, Z6
+	VMULPS            Z0, Z0, Z1
+	VMULPS.BCST       vecConstants<>+576(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VMULPS            Z0, Z1, Z0
+	VBROADCASTSS      vecConstants<>+1728(SB), Z1
+	VFMADD231PS       Z1, Z0, Z6
+	VMOVUPS           (DX)(SI*4), Z0
+	VMULPS            Z0, Z6, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z0
+	VANDPS.BCST       vecConstants<>+928(SB), Z0, Z1
+	VMULPS.BCST       vecConstants<>+960(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+992(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+1024(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1056(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1088(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1120(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1152(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1184(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1216(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1248(SB), Z1, Z2
+	VADDPS.BCST       vecConstants<>+1280(SB), Z2, Z2
+	VMULPS            Z1, Z2, Z1
+	VXORPS.BCST       vecConstants<>+416(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VMULPS.BCST       vecConstants<>+352(SB), Z1, Z1
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z0, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z2
+	VSUBPS            Z1, Z2, Z2
+	VBLENDMPS         Z1, Z2, K2, Z7
+	VMULPS            Z0, Z0, Z1
+	VMULPS.BCST       vecConstants<>+576(SB), Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VMULPS            Z0, Z1, Z0
+	VBROADCASTSS      vecConstants<>+1728(SB), Z1
+	VFMADD231PS       Z1, Z0, Z7
+	VMOVUPS.Z         (DX)(SI*4), K1, Z0
+	VMULPS            Z0, Z7, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeGeluTanhAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeGeluTanhAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z4
+	VMULPS            Z0, Z0, Z1
+	VMULPS            Z4, Z4, Z5
+	VBROADCASTSS      vecConstants<>+1312(SB), Z2
+	VBROADCASTSS      vecConstants<>+1312(SB), Z6
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z2
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z5, Z6
+	VMULPS            Z0, Z2, Z2
+	VMULPS            Z4, Z6, Z11
+	VORPS.BCST        vecConstants<>+416(SB), Z2, Z6
+	VORPS.BCST        vecConstants<>+416(SB), Z11, Z12
+	VBROADCASTSS      vecConstants<>+448(SB), Z10
+	VBROADCASTSS      vecConstants<>+448(SB), Z13
+	VMAXPS            Z6, Z10, Z6
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      vecConstants<>+96(SB), Z10
+	VBROADCASTSS      vecConstants<>+96(SB), Z13
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z6, Z10
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z12, Z13
+	VSUBPS.BCST       vecConstants<>+96(SB), Z10, Z10
+	VSUBPS.BCST       vecConstants<>+96(SB), Z13, Z13
+	VMOVAPS           Z6, Z6
+	VMOVAPS           Z12, Z15
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z10, Z6
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z13, Z15
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z10, Z6
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z13, Z15
+	VBROADCASTSS      vecConstants<>+224(SB), Z12
+	VBROADCASTSS      vecConstants<>+224(SB), Z16
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z6, Z12
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z15, Z16
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z6, Z12
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z15, Z16
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z6, Z12
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z15, Z16
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z6, Z12
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z15, Z16
+	VMULPS            Z6, Z6, Z14
+	VMULPS            Z15, Z15, Z17
+	VFMADD213PS       Z6, Z14, Z12
+	VFMADD213PS       Z15, Z17, Z16
+	VADDPS.BCST       vecConstants<>+384(SB), Z12, Z6
+	VADDPS.BCST       vecConstants<>+384(SB), Z16, Z12
+	VSCALEFPS         Z10, Z6, Z6
+	VSCALEFPS         Z13, Z12, Z12
+	VADDPS.BCST       vecConstants<>+384(SB), Z6, Z10
+	VADDPS.BCST       vecConstants<>+384(SB), Z12, Z13
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z2, K2
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z11, K3
+	VBROADCASTSS      vecConstants<>+384(SB), Z2
+	VBROADCASTSS      vecConstants<>+384(SB), Z11
+	VBLENDMPS         Z6, Z2, K2, Z3
+	VBLENDMPS         Z12, Z11, K3, Z7
+	VDIVPS            Z10, Z3, Z2
+	VDIVPS            Z13, Z7, Z10
+	VBROADCASTSS      vecConstants<>+1760(SB), Z6
+	VBROADCASTSS      vecConstants<>+1760(SB), Z11
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z6
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z5, Z11
+	VMULPS            Z0, Z6, Z0
+	VMULPS            Z4, Z11, Z4
+	VMOVAPS           Z2, Z1
+	VMOVAPS           Z10, Z5
+	VMULPS            Z2, Z0, Z0
+	VMULPS            Z10, Z4, Z6
+	VBROADCASTSS      vecConstants<>+384(SB), Z4
+	VBROADCASTSS      vecConstants<>+384(SB), Z11
+	VSUBPS            Z2, Z4, Z2
+	VSUBPS            Z10, Z11, Z4
+	VFMADD231PS       Z2, Z0, Z1
+	VFMADD231PS       Z4, Z6, Z5
+	VMOVUPS           (DX)(SI*4), Z0
+	VMOVUPS           64(DX)(SI*4), Z2
+	VMULPS            Z0, Z1, Z0
+	VMULPS            Z2, Z5, Z1
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMULPS            Z0, Z0, Z1
+	VBROADCASTSS      vecConstants<>+1312(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z2
+	VMULPS            Z0, Z2, Z2
+	VORPS.BCST        vecConstants<>+416(SB), Z2, Z3
+	VBROADCASTSS      vecConstants<>+448(SB), Z4
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      vecConstants<>+96(SB), Z4
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z3, Z4
+	VSUBPS.BCST       vecConstants<>+96(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z4, Z3
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z4, Z3
+	VBROADCASTSS      vecConstants<>+224(SB), Z5
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z3, Z5
+	VMULPS            Z3, Z3, Z6
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       vecConstants<>+384(SB), Z5, Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z4
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z2, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z2
+	VBLENDMPS         Z3, Z2, K2, Z8
+	VDIVPS            Z4, Z8, Z2
+	VBROADCASTSS      vecConstants<>+1760(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z3
+	VMULPS            Z0, Z3, Z0
+	VMOVAPS           Z2, Z1
+	VMULPS            Z2, Z0, Z0
+	VBROADCASTSS      vecConstants<>+384(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VFMADD231PS       Z2, Z0, Z1
+	VMOVUPS           (DX)(SI*4), Z0
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z0
+	VMULPS            Z0, Z0, Z1
+	VBROADCASTSS      vecConstants<>+1312(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z2
+	VMULPS            Z0, Z2, Z2
+	VORPS.BCST        vecConstants<>+416(SB), Z2, Z3
+	VBROADCASTSS      vecConstants<>+448(SB), Z4
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      vecConstants<>+96(SB), Z4
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z3, Z4
+	VSUBPS.BCST       vecConstants<>+96(SB), Z4, Z4
+	VMOVAPS           Z3, Z3
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z4, Z3
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z4, Z3
+	VBROADCASTSS      vecConstants<>+224(SB), Z5
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z3, Z5
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z3, Z5
+	VMULPS            Z3, Z3, Z6
+	VFMADD213PS       Z3, Z6, Z5
+	VADDPS.BCST       vecConstants<>+384(SB), Z5, Z3
+	VSCALEFPS         Z4, Z3, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z4
+	VCMPPS.BCST       $0x11, vecConstants<>+32(SB), Z2, K2
+	VBROADCASTSS      vecConstants<>+384(SB), Z2
+	VBLENDMPS         Z3, Z2, K2, Z9
+	VDIVPS            Z4, Z9, Z2
+	VBROADCASTSS      vecConstants<>+1760(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+1344(SB), Z1, Z3
+	VMULPS            Z0, Z3, Z0
+	VMOVAPS           Z2, Z1
+	VMULPS            Z2, Z0, Z0
+	VBROADCASTSS      vecConstants<>+384(SB), Z3
+	VSUBPS            Z2, Z3, Z2
+	VFMADD231PS       Z2, Z0, Z1
+	VMOVUPS.Z         (DX)(SI*4), K1, Z0
+	VMULPS            Z0, Z1, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeMishAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·slopeMishAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z2
+	VBROADCASTSS      vecConstants<>+512(SB), Z1
+	VBROADCASTSS      vecConstants<>+512(SB), Z3
+	VMINPS            Z0, Z1, Z1
+	VMINPS            Z2, Z3, Z4
+	VBROADCASTSS      vecConstants<>+448(SB), Z3
+	VBROADCASTSS      vecConstants<>+448(SB), Z5
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      vecConstants<>+96(SB), Z3
+	VBROADCASTSS      vecConstants<>+96(SB), Z5
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z3
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z4, Z5
+	VSUBPS.BCST       vecConstants<>+96(SB), Z3, Z3
+	VSUBPS.BCST       vecConstants<>+96(SB), Z5, Z5
+	VMOVAPS           Z1, Z1
+	VMOVAPS           Z4, Z7
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z3, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z5, Z7
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z3, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z5, Z7
+	VBROADCASTSS      vecConstants<>+224(SB), Z4
+	VBROADCASTSS      vecConstants<>+224(SB), Z8
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z7, Z8
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z7, Z8
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z7, Z8
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z4
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z7, Z8
+	VMULPS            Z1, Z1, Z6
+	VMULPS            Z7, Z7, Z9
+	VFMADD213PS       Z1, Z6, Z4
+	VFMADD213PS       Z7, Z9, Z8
+	VADDPS.BCST       vecConstants<>+384(SB), Z4, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z8, Z4
+	VSCALEFPS         Z3, Z1, Z1
+	VSCALEFPS         Z5, Z4, Z4
+	VADDPS.BCST       vecConstants<>+544(SB), Z1, Z3
+	VADDPS.BCST       vecConstants<>+544(SB), Z4, Z5
+	VMULPS            Z3, Z1, Z3
+	VMULPS            Z5, Z4, Z7
+	VADDPS.BCST       vecConstants<>+544(SB), Z3, Z5
+	VADDPS.BCST       vecConstants<>+544(SB), Z7, Z8
+	VMULPS.BCST       vecConstants<>+1792(SB), Z1, Z6
+	VMULPS.BCST       vecConstants<>+1792(SB), Z4, Z9
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z1
+	VADDPS.BCST       vecConstants<>+384(SB), Z4, Z4
+	VMULPS            Z1, Z6, Z1
+	VMULPS            Z4, Z9, Z4
+	VDIVPS            Z5, Z1, Z1
+	VDIVPS            Z8, Z4, Z4
+	VDIVPS            Z5, Z3, Z3
+	VDIVPS            Z8, Z7, Z6
+	VDIVPS            Z5, Z1, Z1
+	VDIVPS            Z8, Z4, Z4
+	VFMADD231PS       Z0, Z1, Z3
+	VFMADD231PS       Z2, Z4, Z6
+	VMOVUPS           (DX)(SI*4), Z0
+	VMOVUPS           64(DX)(SI*4), Z1
+	VMULPS            Z0, Z3, Z0
+	VMULPS            Z1, Z6, Z1
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z0
+	VBROADCASTSS      vecConstants<>+512(SB), Z1
+	VMINPS            Z0, Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       vecConstants<>+544(SB), Z1, Z2
+	VMULPS            Z2, Z1, Z2
+	VADDPS.BCST       vecConstants<>+544(SB), Z2, Z3
+	VMULPS.BCST       vecConstants<>+1792(SB), Z1, Z4
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z1
+	VMULPS            Z1, Z4, Z1
+	VDIVPS            Z3, Z1, Z1
+	VDIVPS            Z3, Z2, Z2
+	VDIVPS            Z3, Z1, Z1
+	VFMADD231PS       Z0, Z1, Z2
+	VMOVUPS           (DX)(SI*4), Z0
+	VMULPS            Z0, Z2, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z0
+	VBROADCASTSS      vecConstants<>+512(SB), Z1
+	VMINPS            Z0, Z1, Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z2
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z1, Z2
+	VSUBPS.BCST       vecConstants<>+96(SB), Z2, Z2
+	VMOVAPS           Z1, Z1
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z2, Z1
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z2, Z1
+	VBROADCASTSS      vecConstants<>+224(SB), Z3
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z1, Z3
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       vecConstants<>+384(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VADDPS.BCST       vecConstants<>+544(SB), Z1, Z2
+	VMULPS            Z2, Z1, Z2
+	VADDPS.BCST       vecConstants<>+544(SB), Z2, Z3
+	VMULPS.BCST       vecConstants<>+1792(SB), Z1, Z4
+	VADDPS.BCST       vecConstants<>+384(SB), Z1, Z1
+	VMULPS            Z1, Z4, Z1
+	VDIVPS            Z3, Z1, Z1
+	VDIVPS            Z3, Z2, Z2
+	VDIVPS            Z3, Z1, Z1
+	VFMADD231PS       Z0, Z1, Z2
+	VMOVUPS.Z         (DX)(SI*4), K1, Z0
+	VMULPS            Z0, Z2, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func slopeErfAVX512(dst *float32, v *float32, dy *float32, n int, a float32, b float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·slopeErfAVX512(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  v+8(FP), CX
+	MOVQ  dy+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000020, DI
+	JMP   by2test
+
+by2:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMOVUPS           64(CX)(SI*4), Z1
+	VMULPS            Z0, Z0, Z0
+	VMULPS            Z1, Z1, Z1
+	VXORPS.BCST       vecConstants<>+416(SB), Z0, Z0
+	VXORPS.BCST       vecConstants<>+416(SB), Z1, Z2
+	VBROADCASTSS      vecConstants<>+448(SB), Z1
+	VBROADCASTSS      vecConstants<>+448(SB), Z3
+	VMAXPS            Z0, Z1, Z0
+	VMAXPS            Z2, Z3, Z2
+	VBROADCASTSS      vecConstants<>+96(SB), Z1
+	VBROADCASTSS      vecConstants<>+96(SB), Z3
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z0, Z1
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z2, Z3
+	VSUBPS.BCST       vecConstants<>+96(SB), Z1, Z1
+	VSUBPS.BCST       vecConstants<>+96(SB), Z3, Z3
+	VMOVAPS           Z0, Z0
+	VMOVAPS           Z2, Z5
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z1, Z0
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z3, Z5
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z1, Z0
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z3, Z5
+	VBROADCASTSS      vecConstants<>+224(SB), Z2
+	VBROADCASTSS      vecConstants<>+224(SB), Z6
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z5, Z6
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z5, Z6
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z5, Z6
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z5, Z6
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z5, Z5, Z7
+	VFMADD213PS       Z0, Z4, Z2
+	VFMADD213PS       Z5, Z7, Z6
+	VADDPS.BCST       vecConstants<>+384(SB), Z2, Z0
+	VADDPS.BCST       vecConstants<>+384(SB), Z6, Z2
+	VSCALEFPS         Z1, Z0, Z0
+	VSCALEFPS         Z3, Z2, Z2
+	VMULPS.BCST       vecConstants<>+1824(SB), Z0, Z0
+	VMULPS.BCST       vecConstants<>+1824(SB), Z2, Z2
+	VMOVUPS           (DX)(SI*4), Z1
+	VMOVUPS           64(DX)(SI*4), Z3
+	VMULPS            Z1, Z0, Z0
+	VMULPS            Z3, Z2, Z1
+	VMOVUPS           Z0, (AX)(SI*4)
+	VMOVUPS           Z1, 64(AX)(SI*4)
+	ADDQ              $0x00000020, SI
+
+by2test:
+	CMPQ SI, DI
+	JLE  by2
+	MOVQ BX, DI
+	SUBQ $0x00000010, DI
+	JMP  by1test
+
+by1:
+	VMOVUPS           (CX)(SI*4), Z0
+	VMULPS            Z0, Z0, Z0
+	VXORPS.BCST       vecConstants<>+416(SB), Z0, Z0
+	VBROADCASTSS      vecConstants<>+448(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      vecConstants<>+96(SB), Z1
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z0, Z1
+	VSUBPS.BCST       vecConstants<>+96(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z1, Z0
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z1, Z0
+	VBROADCASTSS      vecConstants<>+224(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z0, Z2
+	VMULPS            Z0, Z0, Z3
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       vecConstants<>+384(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMULPS.BCST       vecConstants<>+1824(SB), Z0, Z0
+	VMOVUPS           (DX)(SI*4), Z1
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (CX)(SI*4), K1, Z0
+	VMULPS            Z0, Z0, Z0
+	VXORPS.BCST       vecConstants<>+416(SB), Z0, Z0
+	VBROADCASTSS      vecConstants<>+448(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VBROADCASTSS      vecConstants<>+96(SB), Z1
+	VFMADD231PS.BCST  vecConstants<>+128(SB), Z0, Z1
+	VSUBPS.BCST       vecConstants<>+96(SB), Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST vecConstants<>+160(SB), Z1, Z0
+	VFNMADD231PS.BCST vecConstants<>+192(SB), Z1, Z0
+	VBROADCASTSS      vecConstants<>+224(SB), Z2
+	VFMADD213PS.BCST  vecConstants<>+256(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+288(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+320(SB), Z0, Z2
+	VFMADD213PS.BCST  vecConstants<>+352(SB), Z0, Z2
+	VMULPS            Z0, Z0, Z3
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       vecConstants<>+384(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VMULPS.BCST       vecConstants<>+1824(SB), Z0, Z0
+	VMOVUPS.Z         (DX)(SI*4), K1, Z1
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
 // func mixAVX512(dst *float32, src *float32, index *int32, weight *float32, rows int, taps int, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·mixAVX512(SB), NOSPLIT, $0-56
@@ -12822,11 +16746,11 @@ vectors:
 	VMOVUPS   (R11), Z0
 	VMOVUPS   (R11)(BX*1), Z1
 	VMOVAPS   Z0, Z2
-	VMOVUPS   vecConstants<>+3488(SB), Z3
+	VMOVUPS   vecConstants<>+3712(SB), Z3
 	VPERMT2PS Z1, Z3, Z2
 	VMOVUPS   Z2, (R10)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+3552(SB), Z2
+	VMOVUPS   vecConstants<>+3776(SB), Z2
 	VPERMT2PS Z1, Z2, Z0
 	VMOVUPS   Z0, 64(R10)
 	CMPQ      R9, DX
@@ -12874,11 +16798,11 @@ vectors:
 	VMOVUPS   (R10), Z0
 	VMOVUPS   64(R10), Z1
 	VMOVAPS   Z0, Z2
-	VMOVUPS   vecConstants<>+3616(SB), Z3
+	VMOVUPS   vecConstants<>+3840(SB), Z3
 	VPERMT2PS Z1, Z3, Z2
 	VMOVUPS   Z2, (R11)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+3680(SB), Z2
+	VMOVUPS   vecConstants<>+3904(SB), Z2
 	VPERMT2PS Z1, Z2, Z0
 	VMOVUPS   Z0, (R11)(BX*1)
 	CMPQ      R9, DX
@@ -12927,21 +16851,21 @@ vectors:
 	VMOVUPS   (R11)(BX*1), Z1
 	VMOVUPS   (R11)(BX*2), Z2
 	VMOVAPS   Z0, Z3
-	VMOVUPS   vecConstants<>+3744(SB), Z4
+	VMOVUPS   vecConstants<>+3968(SB), Z4
 	VPERMT2PS Z1, Z4, Z3
-	VMOVUPS   vecConstants<>+3808(SB), Z4
+	VMOVUPS   vecConstants<>+4032(SB), Z4
 	VPERMT2PS Z2, Z4, Z3
 	VMOVUPS   Z3, (R10)
 	VMOVAPS   Z0, Z3
-	VMOVUPS   vecConstants<>+3872(SB), Z4
+	VMOVUPS   vecConstants<>+4096(SB), Z4
 	VPERMT2PS Z1, Z4, Z3
-	VMOVUPS   vecConstants<>+3936(SB), Z4
+	VMOVUPS   vecConstants<>+4160(SB), Z4
 	VPERMT2PS Z2, Z4, Z3
 	VMOVUPS   Z3, 64(R10)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+4000(SB), Z3
+	VMOVUPS   vecConstants<>+4224(SB), Z3
 	VPERMT2PS Z1, Z3, Z0
-	VMOVUPS   vecConstants<>+4064(SB), Z1
+	VMOVUPS   vecConstants<>+4288(SB), Z1
 	VPERMT2PS Z2, Z1, Z0
 	VMOVUPS   Z0, 128(R10)
 	CMPQ      R9, DX
@@ -12990,21 +16914,21 @@ vectors:
 	VMOVUPS   64(R10), Z1
 	VMOVUPS   128(R10), Z2
 	VMOVAPS   Z0, Z3
-	VMOVUPS   vecConstants<>+4128(SB), Z4
+	VMOVUPS   vecConstants<>+4352(SB), Z4
 	VPERMT2PS Z1, Z4, Z3
-	VMOVUPS   vecConstants<>+4192(SB), Z4
+	VMOVUPS   vecConstants<>+4416(SB), Z4
 	VPERMT2PS Z2, Z4, Z3
 	VMOVUPS   Z3, (R11)
 	VMOVAPS   Z0, Z3
-	VMOVUPS   vecConstants<>+4256(SB), Z4
+	VMOVUPS   vecConstants<>+4480(SB), Z4
 	VPERMT2PS Z1, Z4, Z3
-	VMOVUPS   vecConstants<>+4320(SB), Z4
+	VMOVUPS   vecConstants<>+4544(SB), Z4
 	VPERMT2PS Z2, Z4, Z3
 	VMOVUPS   Z3, (R11)(BX*1)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+4384(SB), Z3
+	VMOVUPS   vecConstants<>+4608(SB), Z3
 	VPERMT2PS Z1, Z3, Z0
-	VMOVUPS   vecConstants<>+4448(SB), Z1
+	VMOVUPS   vecConstants<>+4672(SB), Z1
 	VPERMT2PS Z2, Z1, Z0
 	VMOVUPS   Z0, (R11)(BX*2)
 	CMPQ      R9, DX
@@ -13054,35 +16978,35 @@ vectors:
 	VMOVUPS   (R12)(BX*2), Z2
 	VMOVUPS   (R12)(SI*1), Z3
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+4512(SB), Z5
+	VMOVUPS   vecConstants<>+4736(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+4576(SB), Z5
+	VMOVUPS   vecConstants<>+4800(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+4640(SB), Z5
+	VMOVUPS   vecConstants<>+4864(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, (R11)
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+4704(SB), Z5
+	VMOVUPS   vecConstants<>+4928(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+4768(SB), Z5
+	VMOVUPS   vecConstants<>+4992(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+4832(SB), Z5
+	VMOVUPS   vecConstants<>+5056(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, 64(R11)
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+4896(SB), Z5
+	VMOVUPS   vecConstants<>+5120(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+4960(SB), Z5
+	VMOVUPS   vecConstants<>+5184(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+5024(SB), Z5
+	VMOVUPS   vecConstants<>+5248(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, 128(R11)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+5088(SB), Z4
+	VMOVUPS   vecConstants<>+5312(SB), Z4
 	VPERMT2PS Z1, Z4, Z0
-	VMOVUPS   vecConstants<>+5152(SB), Z1
+	VMOVUPS   vecConstants<>+5376(SB), Z1
 	VPERMT2PS Z2, Z1, Z0
-	VMOVUPS   vecConstants<>+5216(SB), Z1
+	VMOVUPS   vecConstants<>+5440(SB), Z1
 	VPERMT2PS Z3, Z1, Z0
 	VMOVUPS   Z0, 192(R11)
 	CMPQ      R10, DX
@@ -13132,35 +17056,35 @@ vectors:
 	VMOVUPS   128(R11), Z2
 	VMOVUPS   192(R11), Z3
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+5280(SB), Z5
+	VMOVUPS   vecConstants<>+5504(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+5344(SB), Z5
+	VMOVUPS   vecConstants<>+5568(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+5408(SB), Z5
+	VMOVUPS   vecConstants<>+5632(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, (R12)
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+5472(SB), Z5
+	VMOVUPS   vecConstants<>+5696(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+5536(SB), Z5
+	VMOVUPS   vecConstants<>+5760(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+5600(SB), Z5
+	VMOVUPS   vecConstants<>+5824(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, (R12)(BX*1)
 	VMOVAPS   Z0, Z4
-	VMOVUPS   vecConstants<>+5664(SB), Z5
+	VMOVUPS   vecConstants<>+5888(SB), Z5
 	VPERMT2PS Z1, Z5, Z4
-	VMOVUPS   vecConstants<>+5728(SB), Z5
+	VMOVUPS   vecConstants<>+5952(SB), Z5
 	VPERMT2PS Z2, Z5, Z4
-	VMOVUPS   vecConstants<>+5792(SB), Z5
+	VMOVUPS   vecConstants<>+6016(SB), Z5
 	VPERMT2PS Z3, Z5, Z4
 	VMOVUPS   Z4, (R12)(BX*2)
 	VMOVAPS   Z0, Z0
-	VMOVUPS   vecConstants<>+5856(SB), Z4
+	VMOVUPS   vecConstants<>+6080(SB), Z4
 	VPERMT2PS Z1, Z4, Z0
-	VMOVUPS   vecConstants<>+5920(SB), Z1
+	VMOVUPS   vecConstants<>+6144(SB), Z1
 	VPERMT2PS Z2, Z1, Z0
-	VMOVUPS   vecConstants<>+5984(SB), Z1
+	VMOVUPS   vecConstants<>+6208(SB), Z1
 	VPERMT2PS Z3, Z1, Z0
 	VMOVUPS   Z0, (R12)(SI*1)
 	CMPQ      R10, DX

@@ -113,6 +113,55 @@ func normRow(set isa.Set, dst, src, gamma, beta []float32, mean, inv float32) {
 	}
 }
 
+// pairSums adds sums over rows, see pairSumsGeneric.
+func pairSums(set isa.Set, sum, product, x, y, shiftX, shiftY []float32, rows, stride int) {
+	n := len(sum)
+	if set == isa.Generic || n == 0 || rows <= 0 {
+		pairSumsGeneric(sum, product, x, y, shiftX, shiftY, rows, stride)
+		return
+	}
+	last := (rows-1)*stride + n - 1
+	_, _, _, _, _ = product[n-1], x[last], y[last], shiftX[n-1], shiftY[n-1]
+	if set == isa.AVX512 {
+		pairSumsAVX512(&sum[0], &product[0], &x[0], &y[0], &shiftX[0], &shiftY[0], rows, n, stride)
+	} else {
+		pairSumsAVX2(&sum[0], &product[0], &x[0], &y[0], &shiftX[0], &shiftY[0], rows, n, stride)
+	}
+}
+
+// blend computes dense rows of len(a) elements, see blendGeneric.
+func blend(set isa.Set, dst, x, y, a, b, mean, shift []float32) {
+	n := len(a)
+	_, _, _, _, _ = b[n-1], mean[n-1], shift[n-1], x[len(dst)-1], y[len(dst)-1]
+	switch set {
+	case isa.AVX512:
+		blendAVX512(&dst[0], &x[0], &y[0], &a[0], &b[0], &mean[0], &shift[0], len(dst)/n, n)
+	case isa.AVX2:
+		blendAVX2(&dst[0], &x[0], &y[0], &a[0], &b[0], &mean[0], &shift[0], len(dst)/n, n)
+	default:
+		blendGeneric(dst, x, y, a, b, mean, shift)
+	}
+}
+
+// slopeRow computes dst[i] = dy[i] times the slope of a function, see Slope.
+func slopeRow(set isa.Set, a Activation, dst, v, dy []float32) {
+	n := len(dst)
+	if n == 0 {
+		return
+	}
+	_, _ = v[n-1], dy[n-1]
+	done := false
+	switch set {
+	case isa.AVX512:
+		done = slopeAVX512(a.Kind, &dst[0], &v[0], &dy[0], n, a.A, a.B)
+	case isa.AVX2:
+		done = slopeAVX2(a.Kind, &dst[0], &v[0], &dy[0], n, a.A, a.B)
+	}
+	if !done {
+		slopeGeneric(a, dst, v, dy)
+	}
+}
+
 // repeated returns a pointer to s, and 1, if it has n elements, else to its one element, or empty if there is none, repeated
 // in buf, and 0.
 func repeated(buf *[16]float32, s []float32, n int, empty float32) (*float32, int) {

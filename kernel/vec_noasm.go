@@ -20,6 +20,16 @@ func normRow(_ isa.Set, dst, src, gamma, beta []float32, mean, inv float32) {
 	normGeneric(dst, src, gamma, beta, mean, inv)
 }
 
+func pairSums(_ isa.Set, sum, product, x, y, shiftX, shiftY []float32, rows, stride int) {
+	pairSumsGeneric(sum, product, x, y, shiftX, shiftY, rows, stride)
+}
+
+func blend(_ isa.Set, dst, x, y, a, b, mean, shift []float32) {
+	blendGeneric(dst, x, y, a, b, mean, shift)
+}
+
+func slopeRow(_ isa.Set, a Activation, dst, v, dy []float32) { slopeGeneric(a, dst, v, dy) }
+
 func reduceBlock(_ isa.Set, op ReduceOp, x []float32, shift float32) float64 {
 	return reduceGeneric(op, x, shift)
 }

@@ -126,6 +126,88 @@ func mapAVX512(kind ActivationKind, dst, src *float32, n int, p, q float32) bool
 	return true
 }
 
+// slopeAVX2 multiplies n elements by the slope of a function; false if there is no kernel for it.
+func slopeAVX2(kind ActivationKind, dst, v, dy *float32, n int, p, q float32) bool {
+	switch kind {
+	case ClipTo:
+		slopeClipToAVX2(dst, v, dy, n, p, q)
+	case LeakyRelu:
+		slopeLeakyReluAVX2(dst, v, dy, n, p, q)
+	case Elu:
+		slopeEluAVX2(dst, v, dy, n, p, q)
+	case Selu:
+		slopeSeluAVX2(dst, v, dy, n, p, q)
+	case Celu:
+		slopeCeluAVX2(dst, v, dy, n, p, q)
+	case Sigmoid:
+		slopeSigmoidAVX2(dst, v, dy, n, p, q)
+	case HardSigmoid:
+		slopeHardSigmoidAVX2(dst, v, dy, n, p, q)
+	case HardSwish:
+		slopeHardSwishAVX2(dst, v, dy, n, p, q)
+	case Swish:
+		slopeSwishAVX2(dst, v, dy, n, p, q)
+	case Tanh:
+		slopeTanhAVX2(dst, v, dy, n, p, q)
+	case Softplus:
+		slopeSoftplusAVX2(dst, v, dy, n, p, q)
+	case Softsign:
+		slopeSoftsignAVX2(dst, v, dy, n, p, q)
+	case Gelu:
+		slopeGeluAVX2(dst, v, dy, n, p, q)
+	case GeluTanh:
+		slopeGeluTanhAVX2(dst, v, dy, n, p, q)
+	case Mish:
+		slopeMishAVX2(dst, v, dy, n, p, q)
+	case Erf:
+		slopeErfAVX2(dst, v, dy, n, p, q)
+	default:
+		return false
+	}
+	return true
+}
+
+// slopeAVX512 multiplies n elements by the slope of a function; false if there is no kernel for it.
+func slopeAVX512(kind ActivationKind, dst, v, dy *float32, n int, p, q float32) bool {
+	switch kind {
+	case ClipTo:
+		slopeClipToAVX512(dst, v, dy, n, p, q)
+	case LeakyRelu:
+		slopeLeakyReluAVX512(dst, v, dy, n, p, q)
+	case Elu:
+		slopeEluAVX512(dst, v, dy, n, p, q)
+	case Selu:
+		slopeSeluAVX512(dst, v, dy, n, p, q)
+	case Celu:
+		slopeCeluAVX512(dst, v, dy, n, p, q)
+	case Sigmoid:
+		slopeSigmoidAVX512(dst, v, dy, n, p, q)
+	case HardSigmoid:
+		slopeHardSigmoidAVX512(dst, v, dy, n, p, q)
+	case HardSwish:
+		slopeHardSwishAVX512(dst, v, dy, n, p, q)
+	case Swish:
+		slopeSwishAVX512(dst, v, dy, n, p, q)
+	case Tanh:
+		slopeTanhAVX512(dst, v, dy, n, p, q)
+	case Softplus:
+		slopeSoftplusAVX512(dst, v, dy, n, p, q)
+	case Softsign:
+		slopeSoftsignAVX512(dst, v, dy, n, p, q)
+	case Gelu:
+		slopeGeluAVX512(dst, v, dy, n, p, q)
+	case GeluTanh:
+		slopeGeluTanhAVX512(dst, v, dy, n, p, q)
+	case Mish:
+		slopeMishAVX512(dst, v, dy, n, p, q)
+	case Erf:
+		slopeErfAVX512(dst, v, dy, n, p, q)
+	default:
+		return false
+	}
+	return true
+}
+
 // pairsAVX2 computes a function of rows of n pairs, of a mode; false if there is no kernel for it.
 func pairsAVX2(op BinaryOp, mode pairMode, dst, a, b *float32, rows, n, strideD, strideA, strideB int, lo, hi float32) bool {
 	switch {

@@ -21,6 +21,8 @@ func main() {
 		m.taps("Dot", true, m.dot)
 		m.taps("Sum", false, m.sum)
 		m.taps("Max", false, m.max)
+		m.spread("First", true)
+		m.spread("All", false)
 		for _, w := range []*winograd{f23, f43} {
 			m.winogradInput(w)
 			m.winogradOutput(w)

@@ -28,6 +28,11 @@ func main() {
 		m.affine(false)
 		m.affine(true)
 		m.norm()
+		m.pairSums()
+		m.blend()
+		for _, s := range slopes {
+			m.slope(s)
+		}
 		m.mix()
 		for _, r := range reductions {
 			m.reduce(r)

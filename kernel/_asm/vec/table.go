@@ -20,6 +20,14 @@ func dispatch(machines []*machine) []byte {
 		b.WriteString("default:\nreturn false\n}\nreturn true\n}\n")
 	}
 	for _, m := range machines {
+		fmt.Fprintf(&b, "\n// slope%s multiplies n elements by the slope of a function; false if there is no kernel for it.\n", m.name)
+		fmt.Fprintf(&b, "func slope%s(kind ActivationKind, dst, v, dy *float32, n int, p, q float32) bool {\nswitch kind {\n", m.name)
+		for _, s := range slopes {
+			fmt.Fprintf(&b, "case %s:\nslope%s%s(dst, v, dy, n, p, q)\n", s.kind, s.kind, m.name)
+		}
+		b.WriteString("default:\nreturn false\n}\nreturn true\n}\n")
+	}
+	for _, m := range machines {
 		fmt.Fprintf(&b, "\n// pairs%s computes a function of rows of n pairs, of a mode; false if there is no kernel for it.\n", m.name)
 		fmt.Fprintf(&b, "func pairs%s(op BinaryOp, mode pairMode, dst, a, b *float32, rows, n, strideD, strideA, strideB int, lo, hi float32) bool {\nswitch {\n", m.name)
 		for _, op := range pairs {
