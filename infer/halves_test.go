@@ -36,7 +36,7 @@ func TestHalves(t *testing.T) {
 		var want, early [2][]*tensor.Tensor
 		var late [2]*tensor.Tensor
 		for i, r := range runners { // both first halves before the second ones, as a step of training has them
-			x, w, dz := normal(src, 2, 8, 6, 5), normal(src, 8, 8, 3, 3), normal(src, 2, 8, 6, 5)
+			x, w, dz := gaussian(src, 2, 8, 6, 5), gaussian(src, 8, 8, 3, 3), gaussian(src, 2, 8, 6, 5)
 			want[i] = clones(run(t, whole, []*tensor.Tensor{x, w, dz}))
 			if step > 1 {
 				x = relaid(cpu, x)
@@ -100,10 +100,10 @@ func TestHalvesRefuse(t *testing.T) {
 	}
 	r := session(t, m, Options{Halves: &Halves{Late: []string{"dz"}, Given: []string{"db"}}}).NewRunner()
 	src := rand.New(rand.NewPCG(1, 2))
-	dz, db := normal(src, 2, 8, 6, 5), floats([]int{1, 8, 1, 1}, 0)
+	dz, db := gaussian(src, 2, 8, 6, 5), floats([]int{1, 8, 1, 1}, 0)
 	resume := func(late, given []*tensor.Tensor, want string) {
 		t.Helper()
-		if _, err := r.Run(t.Context(), []*tensor.Tensor{normal(src, 2, 8, 6, 5), normal(src, 8, 8, 3, 3)}); err != nil {
+		if _, err := r.Run(t.Context(), []*tensor.Tensor{gaussian(src, 2, 8, 6, 5), gaussian(src, 8, 8, 3, 3)}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := r.Resume(t.Context(), late, given); err == nil || !strings.Contains(err.Error(), want) {
@@ -131,13 +131,13 @@ func TestHalvesAllocateNothing(t *testing.T) {
 	}
 	m, src := reluConvolution(), rand.New(rand.NewPCG(1, 2))
 	m.Graph.Inputs = slices.Delete(m.Graph.Inputs, 1, 2)
-	m.Graph.Initializers = append(m.Graph.Initializers, normal(src, 8, 8, 3, 3).ToONNX("w"))
+	m.Graph.Initializers = append(m.Graph.Initializers, gaussian(src, 8, 8, 3, 3).ToONNX("w"))
 	s := session(t, m, Options{ISA: best(t), Threads: 1, Halves: &Halves{
 		Late: []string{"dz"}, Like: map[string]string{"dz": "z", "dx": "x"}, Given: []string{"db"},
 	}})
 	memory := &Memory{}
 	runners := []*Runner{s.NewRunnerIn(memory), s.NewRunnerIn(memory)}
-	in, dz := []*tensor.Tensor{normal(src, 2, 8, 6, 5)}, normal(src, 2, 8, 6, 5)
+	in, dz := []*tensor.Tensor{gaussian(src, 2, 8, 6, 5)}, gaussian(src, 2, 8, 6, 5)
 	late, given := []*tensor.Tensor{dz}, []*tensor.Tensor{nil, floats([]int{1, 8, 1, 1}, 0)}
 	ctx := t.Context()
 	step := func() {
@@ -160,7 +160,7 @@ func TestHalvesAllocateNothing(t *testing.T) {
 	}
 }
 
-func normal(src *rand.Rand, shape ...int) *tensor.Tensor {
+func gaussian(src *rand.Rand, shape ...int) *tensor.Tensor {
 	t := floats(shape, 0)
 	for i := range tensor.Of[float32](t) {
 		tensor.Of[float32](t)[i] = float32(src.NormFloat64())
