@@ -12,6 +12,8 @@ import (
 type gate struct {
 	act         kernel.Activation // None: only of knows the function
 	of          func(x, alpha, beta float64) float64
+	slope       func(y, alpha, beta float64) float64 // the derivative where the value is y
+	rising      bool                                 // slope holds for alpha that are not negative
 	alpha, beta float64
 }
 
@@ -22,39 +24,73 @@ type gateKind struct {
 	hasAlpha, hasBeta     bool
 	defAlpha, defaultBeta float32
 	of                    func(x, alpha, beta float64) float64
+	slope                 func(y, alpha, beta float64) float64
+	rising                bool
 }
 
 // gateKinds lists the functions, in lower case. (ONNX Runtime 1.32 takes 0 for the threshold of ThresholdedRelu where the
 // standard says 1.)
 var gateKinds = [...]gateKind{
-	{"affine", kernel.None, true, true, 1, 0, func(x, a, b float64) float64 { return a*x + b }},
+	{"affine", kernel.None, true, true, 1, 0, func(x, a, b float64) float64 { return a*x + b }, func(_, a, _ float64) float64 { return a }, false},
 	{"elu", kernel.Elu, true, false, 1, 0, func(x, a, _ float64) float64 {
 		if x < 0 {
 			return a * math.Expm1(x)
 		}
 		return x
-	}},
-	{"hardsigmoid", kernel.HardSigmoid, true, true, 0.2, 0.5, func(x, a, b float64) float64 { return min(max(a*x+b, 0), 1) }},
+	}, func(y, a, _ float64) float64 {
+		if y < 0 {
+			return y + a
+		}
+		return 1
+	}, true},
+	{"hardsigmoid", kernel.HardSigmoid, true, true, 0.2, 0.5, func(x, a, b float64) float64 { return min(max(a*x+b, 0), 1) }, func(y, a, _ float64) float64 {
+		if y > 0 && y < 1 {
+			return a
+		}
+		return 0
+	}, false},
 	{"leakyrelu", kernel.LeakyRelu, true, false, 0.01, 0, func(x, a, _ float64) float64 {
 		if x < 0 {
 			return a * x
 		}
 		return x
-	}},
-	{"relu", kernel.ClipTo, false, false, 0, float32(math.Inf(1)), func(x, _, _ float64) float64 { return max(x, 0) }},
-	{"scaledtanh", kernel.None, true, true, 1, 1, func(x, a, b float64) float64 { return a * math.Tanh(b*x) }},
-	{"sigmoid", kernel.Sigmoid, false, false, 0, 0, func(x, _, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }},
+	}, func(y, a, _ float64) float64 {
+		if y > 0 {
+			return 1
+		}
+		return a
+	}, true},
+	{"relu", kernel.ClipTo, false, false, 0, float32(math.Inf(1)), func(x, _, _ float64) float64 { return max(x, 0) }, func(y, _, _ float64) float64 {
+		if y > 0 {
+			return 1
+		}
+		return 0
+	}, false},
+	{"scaledtanh", kernel.None, true, true, 1, 1, func(x, a, b float64) float64 { return a * math.Tanh(b*x) }, func(y, a, b float64) float64 {
+		if a == 0 {
+			return 0
+		}
+		return b * (a - y*y/a)
+	}, false},
+	{"sigmoid", kernel.Sigmoid, false, false, 0, 0, func(x, _, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }, func(y, _, _ float64) float64 { return y * (1 - y) }, false},
 	{"softplus", kernel.Softplus, false, false, 0, 0, func(x, _, _ float64) float64 {
 		return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))
-	}},
-	{"softsign", kernel.Softsign, false, false, 0, 0, func(x, _, _ float64) float64 { return x / (1 + math.Abs(x)) }},
-	{"tanh", kernel.Tanh, false, false, 0, 0, func(x, _, _ float64) float64 { return math.Tanh(x) }},
+	}, func(y, _, _ float64) float64 { return -math.Expm1(-y) }, false},
+	{"softsign", kernel.Softsign, false, false, 0, 0, func(x, _, _ float64) float64 { return x / (1 + math.Abs(x)) }, func(y, _, _ float64) float64 {
+		return (1 - math.Abs(y)) * (1 - math.Abs(y))
+	}, false},
+	{"tanh", kernel.Tanh, false, false, 0, 0, func(x, _, _ float64) float64 { return math.Tanh(x) }, func(y, _, _ float64) float64 { return 1 - y*y }, false},
 	{"thresholdedrelu", kernel.None, true, false, 1, 0, func(x, a, _ float64) float64 {
 		if x >= a {
 			return x
 		}
 		return 0
-	}},
+	}, func(y, _, _ float64) float64 {
+		if y != 0 {
+			return 1
+		}
+		return 0
+	}, false},
 }
 
 // gates returns the activations of a node, directions one after another; names are the defaults for one direction. A function that
@@ -94,7 +130,7 @@ func newGate(name string, alphas, betas *[]float32) (gate, error) {
 		if k.hasBeta {
 			take(&b, betas)
 		}
-		return gate{kernel.Activation{Kind: k.kernel, A: a, B: b}, k.of, float64(a), float64(b)}, nil
+		return gate{kernel.Activation{Kind: k.kernel, A: a, B: b}, k.of, k.slope, k.rising, float64(a), float64(b)}, nil
 	}
 	return gate{}, fmt.Errorf("unknown activation %q", name)
 }

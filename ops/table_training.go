@@ -9,21 +9,25 @@ const Domain = "effml"
 var trainingOps = []spec{
 	{"Detach", 1, 0, 1, 1, 1, newDetach},
 	{"GatherGrad", 1, 0, 2, 2, 1, newGatherGrad},
+	{"GRUGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newGRU)},
+	{"LSTMGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newLSTM)},
 	{"LogSoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
 	{"MatMul", 1, 0, 2, 2, 1, newTurnedMatMul},
+	{"RNNGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newRNN)},
 	{"SoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
 }
 
 // newTraining makes an operator of Domain.
 func newTraining(n *Node) (Op, error) {
-	for _, s := range trainingOps {
-		if s.name == n.OpType {
-			return s.build(n)
-		}
-	}
 	own := *n.Node
 	own.Domain = ""
-	return New(&Node{Node: &own, Opset: newest, Bodies: n.Bodies})
+	as := &Node{Node: &own, Opset: newest, Bodies: n.Bodies}
+	for _, s := range trainingOps {
+		if s.name == n.OpType {
+			return s.build(as)
+		}
+	}
+	return New(as)
 }
 
 // detach is Detach: its input, through which no gradient flows.
