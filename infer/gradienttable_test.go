@@ -228,11 +228,43 @@ var networkGradients = []gradientCase{
 	{name: "Einsum of one and three", node: "y = Einsum a, b, c", trials: []gradientTrial{
 		trial("2,3;3,4;4,2", equation("ij,jk,kl->il")), trial("2;3;4", equation("i,j,k->")), trial("2,3;3;2", equation("ij,j,i->ij")), trial("2,3;3,4;4,5", equation("ab,bc,cd")), trial("2,2;2,2;2,2", equation("ij,ij,ij->i")),
 	}},
+	{name: "Resize, nearest", node: "y = Resize x, _, s", trials: resizeTrials("nearest")},
+	{name: "Resize, linear", node: "y = Resize x, _, s", trials: resizeTrials("linear")},
+	{name: "Resize, cubic", node: "y = Resize x, _, s", trials: resizeTrials("cubic")},
+	{name: "Resize, antialias", node: "y = Resize x, _, s", trials: []gradientTrial{
+		trial("1,2,6,8", attr("mode", "linear"), attr("antialias", 1), scales(1, 1, 0.5, 0.3)), trial("9", attr("mode", "cubic"), attr("antialias", 1), scales(0.4)),
+		trial("1,2,6,8", attr("mode", "linear"), attr("antialias", 1), scales(1, 1, 2, 0.5)), trial("8,2", attr("mode", "cubic"), attr("exclude_outside", 1), scales(0.5, 2)),
+		trial("5,5", attr("mode", "linear"), attr("antialias", 1), scales(0.7, 0.7)),
+	}},
+	{name: "Resize of a region, to sizes", node: "y = Resize x, r, _, s", trials: []gradientTrial{
+		trial("1,1,4,5", attr("mode", "linear"), attr("coordinate_transformation_mode", "tf_crop_and_resize"), region(0, 0, 0.2, -0.3, 1, 1, 0.9, 1.2), fixed("s", 1, 1, 6, 7)),
+		trial("4,5", attr("mode", "nearest"), attr("coordinate_transformation_mode", "tf_crop_and_resize"), region(0.1, 0.2, 0.9, 1.3), fixed("s", 3, 9)),
+		trial("4,5", attr("mode", "linear"), region(), fixed("s", 3, 9)), trial("1,2,4,5", attr("mode", "linear"), attr("axes", []int64{2, 3}), region(), fixed("s", 8, 10), attr("keep_aspect_ratio_policy", "not_larger")),
+		trial("1,2,4,5", attr("mode", "cubic"), attr("axes", []int64{3, 2}), region(), fixed("s", 8, 2)),
+	}},
+	{node: "y = Upsample x, s", opset: 9, trials: []gradientTrial{
+		trial("1,2,3,3", attr("mode", "linear"), scales(1, 1, 2, 2)), trial("1,2,3,3", attr("mode", "nearest"), scales(1, 1, 2, 3)), trial("4", scales(1.5)), trial("2,3", scales(1, 2)), trial("2,2,2", attr("mode", "linear"), scales(1, 1, 3)),
+	}},
 	{node: "y = Dropout x, r, t", trials: []gradientTrial{
 		trial("50", number32("r", 0.5), truth("t", true), attr("seed", 3)), trial("3,4", number32("r", 0.25), truth("t", true), attr("seed", 4)), trial("3,4", number32("r", 0.25), truth("t", false)),
 		trial("2,3,4", number32("r", 0), truth("t", true)), trial("2,3,4,5", number32("r", 0.125), truth("t", true), attr("seed", 5)),
 	}},
 }
+
+// resizeTrials are ways to resize in a mode.
+func resizeTrials(mode string) []gradientTrial {
+	m := attr("mode", mode)
+	as := func(s string) any { return attr("coordinate_transformation_mode", s) }
+	return []gradientTrial{
+		trial("1,2,3,4", m, scales(1, 1, 2, 2)), trial("2,3,5,4", m, scales(1, 1, 0.6, 1.5), as("asymmetric")), trial("1,1,4,4", m, scales(1, 1, 3, 1), as("align_corners")),
+		trial("4,6", m, scales(0.5, 1.7)), trial("2,3,4", m, scales(1, 1, 2.5), as("pytorch_half_pixel")), trial("2,70,5,3", m, scales(1, 1, 2, 3), as("half_pixel")),
+	}
+}
+
+// region is the constant r.
+func region(v ...float32) constantInput { return constantInput{"r", tensor.From(v, len(v))} }
+
+func scales(v ...float32) constantInput { return constantInput{"s", tensor.From(v, len(v))} }
 
 func equation(s string) any { return attr("equation", s) }
 

@@ -270,7 +270,7 @@ func (o *resize) run(c *Call) error {
 	s := o.states.get()
 	defer o.states.put(s)
 	x := c.In[0]
-	if err := o.plan(c, s); err != nil {
+	if err := o.plan(c, s, x.Shape); err != nil {
 		return err
 	}
 	s.shape = s.shape[:0]
@@ -305,17 +305,16 @@ func (o *resize) run(c *Call) error {
 	return o.extrapolate(s, y)
 }
 
-// plan resolves extents, scales and regions of the axes.
-func (o *resize) plan(c *Call, s *resizeState) error {
-	x := c.In[0]
-	for len(s.axes) < len(x.Shape) {
+// plan resolves extents, scales and regions of the axes of an input.
+func (o *resize) plan(c *Call, s *resizeState, x []int) error {
+	for len(s.axes) < len(x) {
 		s.axes = append(s.axes, resizeAxis{})
 	}
-	s.axes = s.axes[:len(x.Shape)]
-	for i, d := range x.Shape {
+	s.axes = s.axes[:len(x)]
+	for i, d := range x {
 		s.axes[i].resizeKey = resizeKey{in: d, out: d, scale: 1, end: 1}
 	}
-	axes, err := o.targets(s.shape, len(x.Shape))
+	axes, err := o.targets(s.shape, len(x))
 	if err != nil {
 		return err
 	}
