@@ -79,7 +79,7 @@ type gradientProgram struct {
 	outputs           int
 }
 
-func gaussian(r *rand.Rand) float64 { return r.NormFloat64() }
+func anyNumber(r *rand.Rand) float64 { return r.NormFloat64() }
 
 // newGradientProgram differentiates a trial of a case, with random numbers of r.
 func newGradientProgram(t *testing.T, c *gradientCase, tr *gradientTrial, r *rand.Rand) *gradientProgram {
@@ -90,7 +90,7 @@ func newGradientProgram(t *testing.T, c *gradientCase, tr *gradientTrial, r *ran
 		opset = 20
 	}
 	if value == nil {
-		value = gaussian
+		value = anyNumber
 	}
 	p := &gradientProgram{}
 	known, g := map[string]ops.Info{}, &onnx.Graph{Name: "g"}
@@ -170,7 +170,7 @@ func (p *gradientProgram) differentiate(t *testing.T, d ops.Differentiation, r *
 		if !ok {
 			t.Fatalf("shape of %s is %s", out.Name, shapes.Known[out.Name].Shape)
 		}
-		seed := randomDoubles(r, shape, gaussian)
+		seed := randomDoubles(r, shape, anyNumber)
 		d.Seeds[out.Name] = "d" + out.Name
 		d.Known["d"+out.Name] = ops.Info{Type: onnx.Double, Shape: ops.MakeShape(shape...)}
 		p.seeds = append(p.seeds, seed)
