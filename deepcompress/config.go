@@ -7,6 +7,7 @@ import (
 
 	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/modelfile"
 )
 
 // DefaultPreset is what [Run] uses where neither a preset nor a plan is named.
@@ -16,7 +17,7 @@ const DefaultPreset = "balanced"
 type Config struct {
 	evaluate.Samples `yaml:",inline"`
 	evaluate.Limits  `yaml:",inline"`
-	Input            string   `yaml:"-" json:"-" doc:"the ONNX model to read"`
+	Input            string   `yaml:"-" json:"-" doc:"the ONNX model to read, or zoo:NAME"`
 	Output           string   `yaml:"output,omitempty" json:"output,omitempty" doc:"the archive to write; by default the input's path with .effml"`
 	Preset           string   `yaml:"preset,omitempty" json:"preset,omitempty" doc:"lossless, fast, balanced, small or paper"`
 	PlanPath         string   `yaml:"plan,omitempty" json:"plan,omitempty" doc:"a plan file; replaces the preset"`
@@ -45,7 +46,7 @@ func (c Config) OutputPath() string {
 	if c.Output != "" {
 		return c.Output
 	}
-	return replaceExt(c.Input, ".onnx", ".effml")
+	return replaceExt(modelfile.Output(c.Input), ".onnx", ".effml")
 }
 
 // Validate reports all problems of c at once, as a [*job.UsageError]. It reads no model.

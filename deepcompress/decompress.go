@@ -28,7 +28,7 @@ func Decompress(ctx context.Context, c DecompressConfig, ev job.Events) (*Decomp
 
 func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *DecompressResult) (err error) {
 	result.Command = c.Command
-	input := startHashing(ctx, c.Input)
+	input := startHashing(ctx, func(ctx context.Context) (*job.File, error) { return job.HashFile(ctx, c.Input) })
 	defer input.stop()
 	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: c.MaxDecoded}.Open(c.Input)
 	if err != nil {

@@ -18,11 +18,15 @@ import (
 // anySize lifts the limit on what an archive may claim to decode to, for archives that were made here.
 const anySize = 1 << 60
 
-// openModel maps a model and refuses an invalid one.
-func openModel(path string) (*onnx.File, error) {
-	f, err := onnx.Open(path)
+// openModel maps a model and refuses an invalid one, and an archive.
+func openModel(path string) (*modelfile.File, error) {
+	f, err := modelfile.Open(path)
 	if err != nil {
 		return nil, err
+	}
+	if f.Archive != nil {
+		f.Close()
+		return nil, job.Usagef("deepcompress: %s is an archive already; effml decompress makes a model of it", path)
 	}
 	if err := modelfile.Checked(path, f.Model); err != nil {
 		f.Close()
@@ -46,12 +50,12 @@ type hashing struct {
 	file   *job.File
 }
 
-// startHashing hashes a model: the file itself, then its external data. It must be stopped.
-func startHashing(ctx context.Context, paths ...string) *hashing {
+// startHashing describes a file by hash. It must be stopped.
+func startHashing(ctx context.Context, describe func(context.Context) (*job.File, error)) *hashing {
 	h := &hashing{}
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.group.Go(func() (err error) {
-		h.file, err = job.HashFile(ctx, paths[0], paths[1:]...)
+		h.file, err = describe(ctx)
 		return err
 	})
 	return h

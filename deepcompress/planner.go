@@ -13,6 +13,7 @@ import (
 
 	"github.com/effml/effml/archive"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/internal/uses"
 	"github.com/effml/effml/onnx"
 )
@@ -27,7 +28,7 @@ type planner struct {
 	only, exclude []pattern
 	seed          uint64
 	threads       int
-	file          *onnx.File
+	file          *modelfile.File
 	events        job.Events
 }
 

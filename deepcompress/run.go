@@ -15,6 +15,7 @@ import (
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/mapped"
+	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/onnx"
 )
 
@@ -44,7 +45,7 @@ type run struct {
 	timer  *job.Timer
 	result Result
 
-	file      *onnx.File
+	file      *modelfile.File
 	model     *onnx.Model // of file, or a copy without what was stripped
 	plan      *Plan
 	decisions []decision
@@ -73,11 +74,7 @@ func (r *run) do(ctx context.Context) (err error) {
 	if err := r.measureBefore(ctx); err != nil {
 		return err
 	}
-	var paths []string
-	for _, f := range r.file.Files {
-		paths = append(paths, f.Path)
-	}
-	input := startHashing(ctx, paths...)
+	input := startHashing(ctx, r.file.Describe)
 	defer input.stop()
 	if err := r.decide(ctx); err != nil {
 		return err

@@ -160,7 +160,7 @@ func bench(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResult) er
 	r.ImagesPerS = 1000 * float64(r.Batch) / r.MS.Median
 	r.GFLOPS = 2 * float64(r.MACs) / r.MS.Median / 1e6
 	r.Ops, r.Kinds = profile.timings(r.MS.Median)
-	r.Input, err = modelfile.Describe(ctx, s.Files())
+	r.Input, err = s.file.Describe(ctx)
 	return err
 }
 

@@ -144,7 +144,7 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 			return err
 		}
 	}
-	r.Input, err = modelfile.Describe(ctx, s.Files())
+	r.Input, err = s.file.Describe(ctx)
 	return err
 }
 

@@ -136,7 +136,7 @@ func run(ctx context.Context, c RunConfig, r *RunResult) error {
 			return err
 		}
 	}
-	r.Input, err = modelfile.Describe(ctx, s.Files())
+	r.Input, err = s.file.Describe(ctx)
 	return err
 }
 

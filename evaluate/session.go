@@ -52,9 +52,6 @@ func (s *session) rest() {
 	}
 }
 
-// Files lists the files of the model.
-func (s *session) Files() []onnx.FileInfo { return s.file.Files }
-
 // outcome tells from the graph what the numbers of its first output are.
 func (s *session) outcome() Outcome {
 	g := s.file.Model.Graph

@@ -17,11 +17,12 @@ func (a *app) newBench() *cobra.Command {
 	c := evaluate.BenchConfig{Runs: 50, Warmup: 10, Seed: 1}
 	var shapes []string
 	cmd := &cobra.Command{
-		Use:     "bench MODEL",
+		Use:     "bench MODEL|zoo:NAME",
 		Short:   "Measure how fast a model runs on this machine",
 		GroupID: groupRun,
 		Example: `effml bench model.onnx
 effml bench model.effml --threads 1 --ops          # and where the time goes
+effml bench zoo:resnet18                           # a well-known network: effml zoo list
 effml bench model.onnx --batch 32                  # where the model leaves the batch open
 effml bench model.onnx --shape input=1x3x320x320   # where it leaves the size open`,
 		Long: `Inputs are random numbers. Of the dimensions that the model leaves open the first is the batch and the

@@ -26,6 +26,7 @@ func (a *app) newInspect() *cobra.Command {
 effml inspect model.onnx --nodes                          # what every node gives, computes and moves
 effml inspect model.onnx --shape data=1x3x320x320         # MACs at that size, where the model leaves it open
 effml inspect model.effml --report where.html
+effml inspect zoo:mobilenet_v2,width=0.5,size=96          # a well-known network: effml zoo list
 effml inspect model.onnx --json - | jq '.operators'`,
 		Long: `MACs are multiplications with an addition in convolutions, matrix products, recurrent layers and attention,
 for one sample where the model leaves the batch open. Where they cannot be told for a node, --nodes says why.`,

@@ -38,7 +38,7 @@ effml inspect model.effml               # where the bytes went`,
 		&cobra.Group{ID: groupRun, Title: "Run"},
 		&cobra.Group{ID: groupOther, Title: "Other"},
 	)
-	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(), a.newRun(), a.newEval(), a.newBench(),
+	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(), a.newRun(), a.newEval(), a.newBench(), a.newZoo(),
 		a.newConfig(), a.newSchema(), a.newCompletion(), a.newVersion())
 	root.AddCommand(topics()...)
 	root.SetHelpCommand(a.newHelp())

@@ -14,6 +14,7 @@ import (
 	"github.com/effml/effml/deepcompress"
 	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/zoo"
 )
 
 func (a *app) newSchema() *cobra.Command {
@@ -72,6 +73,8 @@ func schemas(root *cobra.Command) map[string]func() map[string]any {
 		evaluate.BenchSchema:          result(reflect.TypeFor[evaluate.BenchResult]()),
 		evaluate.EvalSchema:           result(reflect.TypeFor[evaluate.EvalResult]()),
 		evaluate.RunSchema:            result(reflect.TypeFor[evaluate.RunResult]()),
+		zoo.ListSchema:                result(reflect.TypeFor[zoo.ListResult]()),
+		zoo.MakeSchema:                result(reflect.TypeFor[zoo.MakeResult]()),
 		versionSchema:                 result(reflect.TypeFor[versionResult]()),
 		"plan":                        func() map[string]any { return schemaOf(reflect.TypeFor[deepcompress.Plan](), "yaml") },
 		"data":                        func() map[string]any { return schemaOf(reflect.TypeFor[dataset.Spec](), "yaml") },

@@ -1,4 +1,4 @@
-// Package modelfile opens .onnx and .effml files alike, and turns the errors of the packages below into those of
+// Package modelfile opens .onnx and .effml files and networks of package zoo alike, and turns the errors of the packages below into those of
 // package job.
 package modelfile
 
@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/zoo"
 )
 
 // Kinds of model files.
@@ -29,11 +31,18 @@ type File struct {
 	Files   []onnx.FileInfo // the file itself, then external data
 	Archive *archive.Reader // nil for ONNX
 
-	onnx *onnx.File
+	onnx *onnx.File // nil for an archive, and for a network
 }
 
-// Open opens the model at path, whichever kind it is: an archive is known by its first bytes or its name.
+// network is how a path begins that names a network of package zoo.
+const network = "zoo:"
+
+// Open opens the model at path, whichever kind it is: an archive is known by its first bytes or its name, and what follows "zoo:" is a
+// network with its initial weights, see [zoo.Parse].
 func Open(path string) (*File, error) {
+	if spec, ok := strings.CutPrefix(path, network); ok {
+		return build(path, spec)
+	}
 	is, err := isArchive(path)
 	if err != nil {
 		return nil, err
@@ -62,6 +71,33 @@ func Open(path string) (*File, error) {
 	return &File{Kind: EFFML, Model: m, Files: []onnx.FileInfo{{Path: path, Bytes: info.Size()}}, Archive: r}, nil
 }
 
+// build makes a network. Its file is what Save would write.
+func build(path, text string) (*File, error) {
+	spec, err := zoo.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	m, err := spec.Model()
+	if err != nil {
+		return nil, err
+	}
+	n, err := m.WriteTo(io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	return &File{Kind: ONNX, Model: m, Files: []onnx.FileInfo{{Path: path, Bytes: n}}}, nil
+}
+
+// Output returns the path from which those of outputs follow: that of the file, or NAME.onnx for a network.
+func Output(path string) string {
+	name, ok := strings.CutPrefix(path, network)
+	if !ok {
+		return path
+	}
+	name, _, _ = strings.Cut(name, ",")
+	return name + ".onnx"
+}
+
 func isArchive(path string) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -78,9 +114,10 @@ func isArchive(path string) (bool, error) {
 
 // Close ends the use of the model. The files were only read, so nothing can go wrong that matters.
 func (f *File) Close() {
-	if f.Archive != nil {
+	switch {
+	case f.Archive != nil:
 		f.Archive.Close()
-	} else {
+	case f.onnx != nil:
 		f.onnx.Close()
 	}
 }
@@ -93,15 +130,19 @@ func (f *File) Release(t *onnx.Tensor) {
 }
 
 // Describe hashes the files of the model.
-func (f *File) Describe(ctx context.Context) (*job.File, error) { return Describe(ctx, f.Files) }
-
-// Describe hashes files, the model first.
-func Describe(ctx context.Context, files []onnx.FileInfo) (*job.File, error) {
+func (f *File) Describe(ctx context.Context) (*job.File, error) {
+	if f.Archive == nil && f.onnx == nil {
+		h := job.NewHash(f.Files[0].Path)
+		if _, err := f.Model.WriteTo(h); err != nil {
+			return nil, err
+		}
+		return job.Describe(h), nil
+	}
 	var others []string
-	for _, o := range files[1:] {
+	for _, o := range f.Files[1:] {
 		others = append(others, o.Path)
 	}
-	return job.HashFile(ctx, files[0].Path, others...)
+	return job.HashFile(ctx, f.Files[0].Path, others...)
 }
 
 // Explain gives an error of package onnx, archive or atomicfile the type by which a command tells its exit code.
