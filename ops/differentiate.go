@@ -21,6 +21,10 @@ type Differentiation struct {
 	Seeds map[string]string
 	// Wrt names the values that gradients are asked for: inputs, initializers or values between.
 	Wrt []string
+	// LearnedSteps has the gradients of scales of QuantizeLinear and DequantizeLinear multiplied by 1/√(n·q), where n numbers share a scale
+	// and q is the largest code, so that scales learn at the pace of what they scale. S. Esser et al.: Learned Step Size Quantization, 2020,
+	// section 2.2; there n of activations does not count the batch.
+	LearnedSteps bool
 }
 
 // Derivative is a program with the nodes that compute gradients.
@@ -41,7 +45,7 @@ type Derivative struct {
 func Differentiate(d Differentiation) (*Derivative, error) {
 	s := &sweep{
 		opset: d.Opset, known: map[string]Info{}, needed: map[string]bool{}, arriving: map[string][]Value{},
-		constants: map[string]Value{}, taken: map[string]bool{},
+		constants: map[string]Value{}, taken: map[string]bool{}, learnedSteps: d.LearnedSteps,
 	}
 	maps.Copy(s.known, d.Known)
 	for _, name := range d.Wrt {
@@ -79,17 +83,18 @@ func Differentiate(d Differentiation) (*Derivative, error) {
 
 // sweep is the state of Differentiate.
 type sweep struct {
-	opset     int64
-	nodes     []*forwardNode
-	added     []*onnx.Node
-	known     map[string]Info
-	needed    map[string]bool    // values that depend on one that a gradient is asked for
-	arriving  map[string][]Value // parts of the gradients of values
-	constants map[string]Value
-	taken     map[string]bool // names
-	count     int
-	at        *forwardNode // whose gradient is made
-	err       error        // the first, of nodes that are added
+	opset        int64
+	learnedSteps bool
+	nodes        []*forwardNode
+	added        []*onnx.Node
+	known        map[string]Info
+	needed       map[string]bool    // values that depend on one that a gradient is asked for
+	arriving     map[string][]Value // parts of the gradients of values
+	constants    map[string]Value
+	taken        map[string]bool // names
+	count        int
+	at           *forwardNode // whose gradient is made
+	err          error        // the first, of nodes that are added
 }
 
 // forwardNode is a node of the program.

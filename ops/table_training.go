@@ -13,6 +13,7 @@ var trainingOps = []spec{
 	{"LSTMGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newLSTM)},
 	{"LogSoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
 	{"MatMul", 1, 0, 2, 2, 1, newTurnedMatMul},
+	{"QuantizeLinearGrad", 1, 0, 3, 4, 2, newQuantizeGrad},
 	{"ResizeGrad", 1, 0, 1, 4, 1, newResizeGrad},
 	{"RNNGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newRNN)},
 	{"SoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
