@@ -409,6 +409,46 @@ func weave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD in
 //go:noescape
 func unweave4AVX2(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
 
+// solveDescentAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveDescentAVX2(w *float32, gradient *float32, coefficients *float32, n int)
+
+// solveMomentumAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveMomentumAVX2(w *float32, gradient *float32, s *float32, coefficients *float32, n int)
+
+// solveAdamAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveAdamAVX2(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+
+// solveLAMBAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveLAMBAVX2(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+
+// solveRMSPropAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveRMSPropAVX2(w *float32, gradient *float32, t *float32, coefficients *float32, n int)
+
+// solveRMSPropMomentumAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveRMSPropMomentumAVX2(w *float32, gradient *float32, t *float32, s *float32, coefficients *float32, n int)
+
+// solveMaskAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveMaskAVX2(x *float32, mask *float32, coefficients *float32, n int)
+
+// solveAverageAVX2 updates n elements of its arrays.
+//
+//go:noescape
+func solveAverageAVX2(x *float32, y *float32, coefficients *float32, n int)
+
 // mapClipToAVX512 computes ClipTo of n elements.
 //
 //go:noescape
@@ -813,3 +853,43 @@ func weave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD 
 //
 //go:noescape
 func unweave4AVX512(dst *uint32, src *uint32, n int, stride int, count int, stepD int, stepS int)
+
+// solveDescentAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveDescentAVX512(w *float32, gradient *float32, coefficients *float32, n int)
+
+// solveMomentumAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveMomentumAVX512(w *float32, gradient *float32, s *float32, coefficients *float32, n int)
+
+// solveAdamAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveAdamAVX512(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+
+// solveLAMBAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveLAMBAVX512(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+
+// solveRMSPropAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveRMSPropAVX512(w *float32, gradient *float32, t *float32, coefficients *float32, n int)
+
+// solveRMSPropMomentumAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveRMSPropMomentumAVX512(w *float32, gradient *float32, t *float32, s *float32, coefficients *float32, n int)
+
+// solveMaskAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveMaskAVX512(x *float32, mask *float32, coefficients *float32, n int)
+
+// solveAverageAVX512 updates n elements of its arrays.
+//
+//go:noescape
+func solveAverageAVX512(x *float32, y *float32, coefficients *float32, n int)

@@ -8626,6 +8626,472 @@ end:
 	VZEROUPPER
 	RET
 
+// func solveDescentAVX2(w *float32, gradient *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveDescentAVX2(SB), NOSPLIT, $0-32
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    coefficients+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (AX)(SI*4), Y1
+	VMOVUPS      (CX)(SI*4), Y2
+	VMOVAPS      Y1, Y3
+	VMULPS       (DX), Y2, Y2
+	VFMADD231PS  32(DX), Y1, Y2
+	VFNMADD231PS 64(DX), Y2, Y3
+	VMOVUPS      Y3, (AX)(SI*4)
+	ADDQ         $0x00000008, SI
+
+by1test:
+	CMPQ         SI, DI
+	JLE          by1
+	CMPQ         SI, BX
+	JGE          done
+	VMASKMOVPS   (AX)(SI*4), Y0, Y1
+	VMASKMOVPS   (CX)(SI*4), Y0, Y2
+	VMOVAPS      Y1, Y3
+	VMULPS       (DX), Y2, Y2
+	VFMADD231PS  32(DX), Y1, Y2
+	VFNMADD231PS 64(DX), Y2, Y3
+	VMASKMOVPS   Y3, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveMomentumAVX2(w *float32, gradient *float32, s *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveMomentumAVX2(SB), NOSPLIT, $0-40
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    s+16(FP), DX
+	MOVQ    coefficients+24(FP), BX
+	MOVQ    n+32(FP), SI
+	MOVQ    SI, DI
+	ANDQ    $0x07, DI
+	LEAQ    vecConstants<>+0(SB), R8
+	SHLQ    $0x02, DI
+	SUBQ    DI, R8
+	VMOVDQU 32(R8), Y0
+	XORQ    DI, DI
+	MOVQ    SI, R8
+	SUBQ    $0x00000008, R8
+	JMP     by1test
+
+by1:
+	VMOVUPS      (AX)(DI*4), Y1
+	VMOVUPS      (CX)(DI*4), Y2
+	VMOVUPS      (DX)(DI*4), Y3
+	VMULPS       (BX), Y2, Y2
+	VFMADD231PS  32(BX), Y1, Y2
+	VMULPS       64(BX), Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 96(BX), Y3, Y1
+	VFNMADD231PS 128(BX), Y2, Y1
+	VMOVUPS      Y1, (AX)(DI*4)
+	VMOVUPS      Y3, (DX)(DI*4)
+	ADDQ         $0x00000008, DI
+
+by1test:
+	CMPQ         DI, R8
+	JLE          by1
+	CMPQ         DI, SI
+	JGE          done
+	VMASKMOVPS   (AX)(DI*4), Y0, Y1
+	VMASKMOVPS   (CX)(DI*4), Y0, Y2
+	VMASKMOVPS   (DX)(DI*4), Y0, Y3
+	VMULPS       (BX), Y2, Y2
+	VFMADD231PS  32(BX), Y1, Y2
+	VMULPS       64(BX), Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 96(BX), Y3, Y1
+	VFNMADD231PS 128(BX), Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(DI*4)
+	VMASKMOVPS   Y3, Y0, (DX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveAdamAVX2(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveAdamAVX2(SB), NOSPLIT, $0-48
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    s+16(FP), DX
+	MOVQ    t+24(FP), BX
+	MOVQ    coefficients+32(FP), SI
+	MOVQ    n+40(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    vecConstants<>+0(SB), R9
+	SHLQ    $0x02, R8
+	SUBQ    R8, R9
+	VMOVDQU 32(R9), Y0
+	XORQ    R8, R8
+	MOVQ    DI, R9
+	SUBQ    $0x00000008, R9
+	JMP     by1test
+
+by1:
+	VMOVUPS     (AX)(R8*4), Y1
+	VMOVUPS     (CX)(R8*4), Y2
+	VMOVUPS     (DX)(R8*4), Y3
+	VMOVUPS     (BX)(R8*4), Y4
+	VMULPS      (SI), Y2, Y2
+	VFMADD231PS 32(SI), Y1, Y2
+	VMULPS      96(SI), Y3, Y3
+	VFMADD231PS 128(SI), Y2, Y3
+	VMULPS      160(SI), Y4, Y4
+	VMULPS      Y2, Y2, Y2
+	VFMADD231PS 192(SI), Y2, Y4
+	VSQRTPS     Y4, Y2
+	VMULPS      224(SI), Y2, Y2
+	VADDPS      256(SI), Y2, Y2
+	VDIVPS      Y2, Y3, Y2
+	VMULPS      288(SI), Y2, Y2
+	VMULPS      64(SI), Y1, Y1
+	VSUBPS      Y2, Y1, Y1
+	VMOVUPS     Y1, (AX)(R8*4)
+	VMOVUPS     Y3, (DX)(R8*4)
+	VMOVUPS     Y4, (BX)(R8*4)
+	ADDQ        $0x00000008, R8
+
+by1test:
+	CMPQ        R8, R9
+	JLE         by1
+	CMPQ        R8, DI
+	JGE         done
+	VMASKMOVPS  (AX)(R8*4), Y0, Y1
+	VMASKMOVPS  (CX)(R8*4), Y0, Y2
+	VMASKMOVPS  (DX)(R8*4), Y0, Y3
+	VMASKMOVPS  (BX)(R8*4), Y0, Y4
+	VMULPS      (SI), Y2, Y2
+	VFMADD231PS 32(SI), Y1, Y2
+	VMULPS      96(SI), Y3, Y3
+	VFMADD231PS 128(SI), Y2, Y3
+	VMULPS      160(SI), Y4, Y4
+	VMULPS      Y2, Y2, Y2
+	VFMADD231PS 192(SI), Y2, Y4
+	VSQRTPS     Y4, Y2
+	VMULPS      224(SI), Y2, Y2
+	VADDPS      256(SI), Y2, Y2
+	VDIVPS      Y2, Y3, Y2
+	VMULPS      288(SI), Y2, Y2
+	VMULPS      64(SI), Y1, Y1
+	VSUBPS      Y2, Y1, Y1
+	VMASKMOVPS  Y1, Y0, (AX)(R8*4)
+	VMASKMOVPS  Y3, Y0, (DX)(R8*4)
+	VMASKMOVPS  Y4, Y0, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveLAMBAVX2(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveLAMBAVX2(SB), NOSPLIT, $0-48
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    s+16(FP), DX
+	MOVQ    t+24(FP), BX
+	MOVQ    coefficients+32(FP), SI
+	MOVQ    n+40(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    vecConstants<>+0(SB), R9
+	SHLQ    $0x02, R8
+	SUBQ    R8, R9
+	VMOVDQU 32(R9), Y0
+	XORQ    R8, R8
+	MOVQ    DI, R9
+	SUBQ    $0x00000008, R9
+	JMP     by1test
+
+by1:
+	VMOVUPS     (AX)(R8*4), Y1
+	VMOVUPS     (CX)(R8*4), Y2
+	VMOVUPS     (DX)(R8*4), Y3
+	VMOVUPS     (BX)(R8*4), Y4
+	VMULPS      (SI), Y2, Y2
+	VMULPS      64(SI), Y3, Y3
+	VFMADD231PS 96(SI), Y2, Y3
+	VMULPS      128(SI), Y4, Y4
+	VMULPS      Y2, Y2, Y2
+	VFMADD231PS 160(SI), Y2, Y4
+	VSQRTPS     Y4, Y2
+	VMULPS      192(SI), Y2, Y2
+	VADDPS      224(SI), Y2, Y2
+	VDIVPS      Y2, Y3, Y2
+	VMULPS      256(SI), Y2, Y2
+	VFMADD231PS 32(SI), Y1, Y2
+	VMOVUPS     Y2, (CX)(R8*4)
+	VMOVUPS     Y3, (DX)(R8*4)
+	VMOVUPS     Y4, (BX)(R8*4)
+	ADDQ        $0x00000008, R8
+
+by1test:
+	CMPQ        R8, R9
+	JLE         by1
+	CMPQ        R8, DI
+	JGE         done
+	VMASKMOVPS  (AX)(R8*4), Y0, Y1
+	VMASKMOVPS  (CX)(R8*4), Y0, Y2
+	VMASKMOVPS  (DX)(R8*4), Y0, Y3
+	VMASKMOVPS  (BX)(R8*4), Y0, Y4
+	VMULPS      (SI), Y2, Y2
+	VMULPS      64(SI), Y3, Y3
+	VFMADD231PS 96(SI), Y2, Y3
+	VMULPS      128(SI), Y4, Y4
+	VMULPS      Y2, Y2, Y2
+	VFMADD231PS 160(SI), Y2, Y4
+	VSQRTPS     Y4, Y2
+	VMULPS      192(SI), Y2, Y2
+	VADDPS      224(SI), Y2, Y2
+	VDIVPS      Y2, Y3, Y2
+	VMULPS      256(SI), Y2, Y2
+	VFMADD231PS 32(SI), Y1, Y2
+	VMASKMOVPS  Y2, Y0, (CX)(R8*4)
+	VMASKMOVPS  Y3, Y0, (DX)(R8*4)
+	VMASKMOVPS  Y4, Y0, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveRMSPropAVX2(w *float32, gradient *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveRMSPropAVX2(SB), NOSPLIT, $0-40
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    t+16(FP), DX
+	MOVQ    coefficients+24(FP), BX
+	MOVQ    n+32(FP), SI
+	MOVQ    SI, DI
+	ANDQ    $0x07, DI
+	LEAQ    vecConstants<>+0(SB), R8
+	SHLQ    $0x02, DI
+	SUBQ    DI, R8
+	VMOVDQU 32(R8), Y0
+	XORQ    DI, DI
+	MOVQ    SI, R8
+	SUBQ    $0x00000008, R8
+	JMP     by1test
+
+by1:
+	VMOVUPS      (AX)(DI*4), Y1
+	VMOVUPS      (CX)(DI*4), Y2
+	VMOVUPS      (DX)(DI*4), Y3
+	VMULPS       (BX), Y2, Y2
+	VFMADD231PS  32(BX), Y1, Y2
+	VMULPS       64(BX), Y3, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD231PS  96(BX), Y4, Y3
+	VSQRTPS      Y3, Y4
+	VADDPS       128(BX), Y4, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 160(BX), Y2, Y1
+	VMOVUPS      Y1, (AX)(DI*4)
+	VMOVUPS      Y3, (DX)(DI*4)
+	ADDQ         $0x00000008, DI
+
+by1test:
+	CMPQ         DI, R8
+	JLE          by1
+	CMPQ         DI, SI
+	JGE          done
+	VMASKMOVPS   (AX)(DI*4), Y0, Y1
+	VMASKMOVPS   (CX)(DI*4), Y0, Y2
+	VMASKMOVPS   (DX)(DI*4), Y0, Y3
+	VMULPS       (BX), Y2, Y2
+	VFMADD231PS  32(BX), Y1, Y2
+	VMULPS       64(BX), Y3, Y3
+	VMULPS       Y2, Y2, Y4
+	VFMADD231PS  96(BX), Y4, Y3
+	VSQRTPS      Y3, Y4
+	VADDPS       128(BX), Y4, Y4
+	VDIVPS       Y4, Y2, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 160(BX), Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(DI*4)
+	VMASKMOVPS   Y3, Y0, (DX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveRMSPropMomentumAVX2(w *float32, gradient *float32, t *float32, s *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveRMSPropMomentumAVX2(SB), NOSPLIT, $0-48
+	MOVQ    w+0(FP), AX
+	MOVQ    gradient+8(FP), CX
+	MOVQ    t+16(FP), DX
+	MOVQ    s+24(FP), BX
+	MOVQ    coefficients+32(FP), SI
+	MOVQ    n+40(FP), DI
+	MOVQ    DI, R8
+	ANDQ    $0x07, R8
+	LEAQ    vecConstants<>+0(SB), R9
+	SHLQ    $0x02, R8
+	SUBQ    R8, R9
+	VMOVDQU 32(R9), Y0
+	XORQ    R8, R8
+	MOVQ    DI, R9
+	SUBQ    $0x00000008, R9
+	JMP     by1test
+
+by1:
+	VMOVUPS      (AX)(R8*4), Y1
+	VMOVUPS      (CX)(R8*4), Y2
+	VMOVUPS      (DX)(R8*4), Y3
+	VMOVUPS      (BX)(R8*4), Y4
+	VMULPS       (SI), Y2, Y2
+	VFMADD231PS  32(SI), Y1, Y2
+	VMULPS       64(SI), Y3, Y3
+	VMULPS       Y2, Y2, Y5
+	VFMADD231PS  96(SI), Y5, Y3
+	VSQRTPS      Y3, Y5
+	VADDPS       128(SI), Y5, Y5
+	VDIVPS       Y5, Y2, Y2
+	VMULPS       192(SI), Y4, Y4
+	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 160(SI), Y2, Y1
+	VMOVUPS      Y1, (AX)(R8*4)
+	VMOVUPS      Y3, (DX)(R8*4)
+	VMOVUPS      Y2, (BX)(R8*4)
+	ADDQ         $0x00000008, R8
+
+by1test:
+	CMPQ         R8, R9
+	JLE          by1
+	CMPQ         R8, DI
+	JGE          done
+	VMASKMOVPS   (AX)(R8*4), Y0, Y1
+	VMASKMOVPS   (CX)(R8*4), Y0, Y2
+	VMASKMOVPS   (DX)(R8*4), Y0, Y3
+	VMASKMOVPS   (BX)(R8*4), Y0, Y4
+	VMULPS       (SI), Y2, Y2
+	VFMADD231PS  32(SI), Y1, Y2
+	VMULPS       64(SI), Y3, Y3
+	VMULPS       Y2, Y2, Y5
+	VFMADD231PS  96(SI), Y5, Y3
+	VSQRTPS      Y3, Y5
+	VADDPS       128(SI), Y5, Y5
+	VDIVPS       Y5, Y2, Y2
+	VMULPS       192(SI), Y4, Y4
+	VADDPS       Y2, Y4, Y2
+	VMOVAPS      Y1, Y1
+	VFNMADD231PS 160(SI), Y2, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(R8*4)
+	VMASKMOVPS   Y3, Y0, (DX)(R8*4)
+	VMASKMOVPS   Y2, Y0, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveMaskAVX2(x *float32, mask *float32, coefficients *float32, n int)
+// Requires: AVX
+TEXT ·solveMaskAVX2(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), AX
+	MOVQ    mask+8(FP), CX
+	MOVQ    coefficients+16(FP), DX
+	MOVQ    n+24(FP), DX
+	MOVQ    DX, BX
+	ANDQ    $0x07, BX
+	LEAQ    vecConstants<>+0(SB), SI
+	SHLQ    $0x02, BX
+	SUBQ    BX, SI
+	VMOVDQU 32(SI), Y0
+	XORQ    BX, BX
+	MOVQ    DX, SI
+	SUBQ    $0x00000008, SI
+	JMP     by1test
+
+by1:
+	VMOVUPS      (AX)(BX*4), Y1
+	VMOVUPS      (CX)(BX*4), Y2
+	VBROADCASTSS vecConstants<>+32(SB), Y3
+	VCMPPS       $0x00, Y3, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VMOVUPS      Y1, (AX)(BX*4)
+	ADDQ         $0x00000008, BX
+
+by1test:
+	CMPQ         BX, SI
+	JLE          by1
+	CMPQ         BX, DX
+	JGE          done
+	VMASKMOVPS   (AX)(BX*4), Y0, Y1
+	VMASKMOVPS   (CX)(BX*4), Y0, Y2
+	VBROADCASTSS vecConstants<>+32(SB), Y3
+	VCMPPS       $0x00, Y3, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VMASKMOVPS   Y1, Y0, (AX)(BX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveAverageAVX2(x *float32, y *float32, coefficients *float32, n int)
+// Requires: AVX, FMA3
+TEXT ·solveAverageAVX2(SB), NOSPLIT, $0-32
+	MOVQ    x+0(FP), AX
+	MOVQ    y+8(FP), CX
+	MOVQ    coefficients+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    BX, SI
+	ANDQ    $0x07, SI
+	LEAQ    vecConstants<>+0(SB), DI
+	SHLQ    $0x02, SI
+	SUBQ    SI, DI
+	VMOVDQU 32(DI), Y0
+	XORQ    SI, SI
+	MOVQ    BX, DI
+	SUBQ    $0x00000008, DI
+	JMP     by1test
+
+by1:
+	VMOVUPS     (AX)(SI*4), Y1
+	VMOVUPS     (CX)(SI*4), Y2
+	VMOVAPS     Y1, Y3
+	VSUBPS      Y1, Y2, Y1
+	VFMADD231PS (DX), Y1, Y3
+	VMOVUPS     Y3, (AX)(SI*4)
+	ADDQ        $0x00000008, SI
+
+by1test:
+	CMPQ        SI, DI
+	JLE         by1
+	CMPQ        SI, BX
+	JGE         done
+	VMASKMOVPS  (AX)(SI*4), Y0, Y1
+	VMASKMOVPS  (CX)(SI*4), Y0, Y2
+	VMOVAPS     Y1, Y3
+	VSUBPS      Y1, Y2, Y1
+	VFMADD231PS (DX), Y1, Y3
+	VMASKMOVPS  Y3, Y0, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
 // func mapClipToAVX512(dst *float32, src *float32, n int, a float32, b float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·mapClipToAVX512(SB), NOSPLIT, $0-32
@@ -17101,5 +17567,463 @@ next:
 	JNZ  row
 
 end:
+	VZEROUPPER
+	RET
+
+// func solveDescentAVX512(w *float32, gradient *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveDescentAVX512(SB), NOSPLIT, $0-32
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  coefficients+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000010, DI
+	JMP   by1test
+
+by1:
+	VMOVUPS           (AX)(SI*4), Z0
+	VMOVUPS           (CX)(SI*4), Z1
+	VMOVAPS           Z0, Z2
+	VMULPS.BCST       (DX), Z1, Z1
+	VFMADD231PS.BCST  32(DX), Z0, Z1
+	VFNMADD231PS.BCST 64(DX), Z1, Z2
+	VMOVUPS           Z2, (AX)(SI*4)
+	ADDQ              $0x00000010, SI
+
+by1test:
+	CMPQ              SI, DI
+	JLE               by1
+	CMPQ              SI, BX
+	JGE               done
+	VMOVUPS.Z         (AX)(SI*4), K1, Z0
+	VMOVUPS.Z         (CX)(SI*4), K1, Z1
+	VMOVAPS           Z0, Z2
+	VMULPS.BCST       (DX), Z1, Z1
+	VFMADD231PS.BCST  32(DX), Z0, Z1
+	VFNMADD231PS.BCST 64(DX), Z1, Z2
+	VMOVUPS           Z2, K1, (AX)(SI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveMomentumAVX512(w *float32, gradient *float32, s *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveMomentumAVX512(SB), NOSPLIT, $0-40
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  s+16(FP), DX
+	MOVQ  coefficients+24(FP), BX
+	MOVQ  n+32(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $0x0f, DI
+	MOVQ  $0x0000ffff, R8
+	BZHIQ DI, R8, R8
+	KMOVW R8, K1
+	XORQ  DI, DI
+	MOVQ  SI, R8
+	SUBQ  $0x00000010, R8
+	JMP   by1test
+
+by1:
+	VMOVUPS           (AX)(DI*4), Z0
+	VMOVUPS           (CX)(DI*4), Z1
+	VMOVUPS           (DX)(DI*4), Z2
+	VMULPS.BCST       (BX), Z1, Z1
+	VFMADD231PS.BCST  32(BX), Z0, Z1
+	VMULPS.BCST       64(BX), Z2, Z2
+	VADDPS            Z1, Z2, Z2
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 96(BX), Z2, Z0
+	VFNMADD231PS.BCST 128(BX), Z1, Z0
+	VMOVUPS           Z0, (AX)(DI*4)
+	VMOVUPS           Z2, (DX)(DI*4)
+	ADDQ              $0x00000010, DI
+
+by1test:
+	CMPQ              DI, R8
+	JLE               by1
+	CMPQ              DI, SI
+	JGE               done
+	VMOVUPS.Z         (AX)(DI*4), K1, Z0
+	VMOVUPS.Z         (CX)(DI*4), K1, Z1
+	VMOVUPS.Z         (DX)(DI*4), K1, Z2
+	VMULPS.BCST       (BX), Z1, Z1
+	VFMADD231PS.BCST  32(BX), Z0, Z1
+	VMULPS.BCST       64(BX), Z2, Z2
+	VADDPS            Z1, Z2, Z2
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 96(BX), Z2, Z0
+	VFNMADD231PS.BCST 128(BX), Z1, Z0
+	VMOVUPS           Z0, K1, (AX)(DI*4)
+	VMOVUPS           Z2, K1, (DX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveAdamAVX512(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveAdamAVX512(SB), NOSPLIT, $0-48
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  s+16(FP), DX
+	MOVQ  t+24(FP), BX
+	MOVQ  coefficients+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x0f, R8
+	MOVQ  $0x0000ffff, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K1
+	XORQ  R8, R8
+	MOVQ  DI, R9
+	SUBQ  $0x00000010, R9
+	JMP   by1test
+
+by1:
+	VMOVUPS          (AX)(R8*4), Z0
+	VMOVUPS          (CX)(R8*4), Z1
+	VMOVUPS          (DX)(R8*4), Z2
+	VMOVUPS          (BX)(R8*4), Z3
+	VMULPS.BCST      (SI), Z1, Z1
+	VFMADD231PS.BCST 32(SI), Z0, Z1
+	VMULPS.BCST      96(SI), Z2, Z2
+	VFMADD231PS.BCST 128(SI), Z1, Z2
+	VMULPS.BCST      160(SI), Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VFMADD231PS.BCST 192(SI), Z1, Z3
+	VSQRTPS          Z3, Z1
+	VMULPS.BCST      224(SI), Z1, Z1
+	VADDPS.BCST      256(SI), Z1, Z1
+	VDIVPS           Z1, Z2, Z1
+	VMULPS.BCST      288(SI), Z1, Z1
+	VMULPS.BCST      64(SI), Z0, Z0
+	VSUBPS           Z1, Z0, Z0
+	VMOVUPS          Z0, (AX)(R8*4)
+	VMOVUPS          Z2, (DX)(R8*4)
+	VMOVUPS          Z3, (BX)(R8*4)
+	ADDQ             $0x00000010, R8
+
+by1test:
+	CMPQ             R8, R9
+	JLE              by1
+	CMPQ             R8, DI
+	JGE              done
+	VMOVUPS.Z        (AX)(R8*4), K1, Z0
+	VMOVUPS.Z        (CX)(R8*4), K1, Z1
+	VMOVUPS.Z        (DX)(R8*4), K1, Z2
+	VMOVUPS.Z        (BX)(R8*4), K1, Z3
+	VMULPS.BCST      (SI), Z1, Z1
+	VFMADD231PS.BCST 32(SI), Z0, Z1
+	VMULPS.BCST      96(SI), Z2, Z2
+	VFMADD231PS.BCST 128(SI), Z1, Z2
+	VMULPS.BCST      160(SI), Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VFMADD231PS.BCST 192(SI), Z1, Z3
+	VSQRTPS          Z3, Z1
+	VMULPS.BCST      224(SI), Z1, Z1
+	VADDPS.BCST      256(SI), Z1, Z1
+	VDIVPS           Z1, Z2, Z1
+	VMULPS.BCST      288(SI), Z1, Z1
+	VMULPS.BCST      64(SI), Z0, Z0
+	VSUBPS           Z1, Z0, Z0
+	VMOVUPS          Z0, K1, (AX)(R8*4)
+	VMOVUPS          Z2, K1, (DX)(R8*4)
+	VMOVUPS          Z3, K1, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveLAMBAVX512(w *float32, gradient *float32, s *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveLAMBAVX512(SB), NOSPLIT, $0-48
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  s+16(FP), DX
+	MOVQ  t+24(FP), BX
+	MOVQ  coefficients+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x0f, R8
+	MOVQ  $0x0000ffff, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K1
+	XORQ  R8, R8
+	MOVQ  DI, R9
+	SUBQ  $0x00000010, R9
+	JMP   by1test
+
+by1:
+	VMOVUPS          (AX)(R8*4), Z0
+	VMOVUPS          (CX)(R8*4), Z1
+	VMOVUPS          (DX)(R8*4), Z2
+	VMOVUPS          (BX)(R8*4), Z3
+	VMULPS.BCST      (SI), Z1, Z1
+	VMULPS.BCST      64(SI), Z2, Z2
+	VFMADD231PS.BCST 96(SI), Z1, Z2
+	VMULPS.BCST      128(SI), Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VFMADD231PS.BCST 160(SI), Z1, Z3
+	VSQRTPS          Z3, Z1
+	VMULPS.BCST      192(SI), Z1, Z1
+	VADDPS.BCST      224(SI), Z1, Z1
+	VDIVPS           Z1, Z2, Z1
+	VMULPS.BCST      256(SI), Z1, Z1
+	VFMADD231PS.BCST 32(SI), Z0, Z1
+	VMOVUPS          Z1, (CX)(R8*4)
+	VMOVUPS          Z2, (DX)(R8*4)
+	VMOVUPS          Z3, (BX)(R8*4)
+	ADDQ             $0x00000010, R8
+
+by1test:
+	CMPQ             R8, R9
+	JLE              by1
+	CMPQ             R8, DI
+	JGE              done
+	VMOVUPS.Z        (AX)(R8*4), K1, Z0
+	VMOVUPS.Z        (CX)(R8*4), K1, Z1
+	VMOVUPS.Z        (DX)(R8*4), K1, Z2
+	VMOVUPS.Z        (BX)(R8*4), K1, Z3
+	VMULPS.BCST      (SI), Z1, Z1
+	VMULPS.BCST      64(SI), Z2, Z2
+	VFMADD231PS.BCST 96(SI), Z1, Z2
+	VMULPS.BCST      128(SI), Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VFMADD231PS.BCST 160(SI), Z1, Z3
+	VSQRTPS          Z3, Z1
+	VMULPS.BCST      192(SI), Z1, Z1
+	VADDPS.BCST      224(SI), Z1, Z1
+	VDIVPS           Z1, Z2, Z1
+	VMULPS.BCST      256(SI), Z1, Z1
+	VFMADD231PS.BCST 32(SI), Z0, Z1
+	VMOVUPS          Z1, K1, (CX)(R8*4)
+	VMOVUPS          Z2, K1, (DX)(R8*4)
+	VMOVUPS          Z3, K1, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveRMSPropAVX512(w *float32, gradient *float32, t *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveRMSPropAVX512(SB), NOSPLIT, $0-40
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  t+16(FP), DX
+	MOVQ  coefficients+24(FP), BX
+	MOVQ  n+32(FP), SI
+	MOVQ  SI, DI
+	ANDQ  $0x0f, DI
+	MOVQ  $0x0000ffff, R8
+	BZHIQ DI, R8, R8
+	KMOVW R8, K1
+	XORQ  DI, DI
+	MOVQ  SI, R8
+	SUBQ  $0x00000010, R8
+	JMP   by1test
+
+by1:
+	VMOVUPS           (AX)(DI*4), Z0
+	VMOVUPS           (CX)(DI*4), Z1
+	VMOVUPS           (DX)(DI*4), Z2
+	VMULPS.BCST       (BX), Z1, Z1
+	VFMADD231PS.BCST  32(BX), Z0, Z1
+	VMULPS.BCST       64(BX), Z2, Z2
+	VMULPS            Z1, Z1, Z3
+	VFMADD231PS.BCST  96(BX), Z3, Z2
+	VSQRTPS           Z2, Z3
+	VADDPS.BCST       128(BX), Z3, Z3
+	VDIVPS            Z3, Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 160(BX), Z1, Z0
+	VMOVUPS           Z0, (AX)(DI*4)
+	VMOVUPS           Z2, (DX)(DI*4)
+	ADDQ              $0x00000010, DI
+
+by1test:
+	CMPQ              DI, R8
+	JLE               by1
+	CMPQ              DI, SI
+	JGE               done
+	VMOVUPS.Z         (AX)(DI*4), K1, Z0
+	VMOVUPS.Z         (CX)(DI*4), K1, Z1
+	VMOVUPS.Z         (DX)(DI*4), K1, Z2
+	VMULPS.BCST       (BX), Z1, Z1
+	VFMADD231PS.BCST  32(BX), Z0, Z1
+	VMULPS.BCST       64(BX), Z2, Z2
+	VMULPS            Z1, Z1, Z3
+	VFMADD231PS.BCST  96(BX), Z3, Z2
+	VSQRTPS           Z2, Z3
+	VADDPS.BCST       128(BX), Z3, Z3
+	VDIVPS            Z3, Z1, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 160(BX), Z1, Z0
+	VMOVUPS           Z0, K1, (AX)(DI*4)
+	VMOVUPS           Z2, K1, (DX)(DI*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveRMSPropMomentumAVX512(w *float32, gradient *float32, t *float32, s *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveRMSPropMomentumAVX512(SB), NOSPLIT, $0-48
+	MOVQ  w+0(FP), AX
+	MOVQ  gradient+8(FP), CX
+	MOVQ  t+16(FP), DX
+	MOVQ  s+24(FP), BX
+	MOVQ  coefficients+32(FP), SI
+	MOVQ  n+40(FP), DI
+	MOVQ  DI, R8
+	ANDQ  $0x0f, R8
+	MOVQ  $0x0000ffff, R9
+	BZHIQ R8, R9, R9
+	KMOVW R9, K1
+	XORQ  R8, R8
+	MOVQ  DI, R9
+	SUBQ  $0x00000010, R9
+	JMP   by1test
+
+by1:
+	VMOVUPS           (AX)(R8*4), Z0
+	VMOVUPS           (CX)(R8*4), Z1
+	VMOVUPS           (DX)(R8*4), Z2
+	VMOVUPS           (BX)(R8*4), Z3
+	VMULPS.BCST       (SI), Z1, Z1
+	VFMADD231PS.BCST  32(SI), Z0, Z1
+	VMULPS.BCST       64(SI), Z2, Z2
+	VMULPS            Z1, Z1, Z4
+	VFMADD231PS.BCST  96(SI), Z4, Z2
+	VSQRTPS           Z2, Z4
+	VADDPS.BCST       128(SI), Z4, Z4
+	VDIVPS            Z4, Z1, Z1
+	VMULPS.BCST       192(SI), Z3, Z3
+	VADDPS            Z1, Z3, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 160(SI), Z1, Z0
+	VMOVUPS           Z0, (AX)(R8*4)
+	VMOVUPS           Z2, (DX)(R8*4)
+	VMOVUPS           Z1, (BX)(R8*4)
+	ADDQ              $0x00000010, R8
+
+by1test:
+	CMPQ              R8, R9
+	JLE               by1
+	CMPQ              R8, DI
+	JGE               done
+	VMOVUPS.Z         (AX)(R8*4), K1, Z0
+	VMOVUPS.Z         (CX)(R8*4), K1, Z1
+	VMOVUPS.Z         (DX)(R8*4), K1, Z2
+	VMOVUPS.Z         (BX)(R8*4), K1, Z3
+	VMULPS.BCST       (SI), Z1, Z1
+	VFMADD231PS.BCST  32(SI), Z0, Z1
+	VMULPS.BCST       64(SI), Z2, Z2
+	VMULPS            Z1, Z1, Z4
+	VFMADD231PS.BCST  96(SI), Z4, Z2
+	VSQRTPS           Z2, Z4
+	VADDPS.BCST       128(SI), Z4, Z4
+	VDIVPS            Z4, Z1, Z1
+	VMULPS.BCST       192(SI), Z3, Z3
+	VADDPS            Z1, Z3, Z1
+	VMOVAPS           Z0, Z0
+	VFNMADD231PS.BCST 160(SI), Z1, Z0
+	VMOVUPS           Z0, K1, (AX)(R8*4)
+	VMOVUPS           Z2, K1, (DX)(R8*4)
+	VMOVUPS           Z1, K1, (BX)(R8*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveMaskAVX512(x *float32, mask *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveMaskAVX512(SB), NOSPLIT, $0-32
+	MOVQ  x+0(FP), AX
+	MOVQ  mask+8(FP), CX
+	MOVQ  coefficients+16(FP), DX
+	MOVQ  n+24(FP), DX
+	MOVQ  DX, BX
+	ANDQ  $0x0f, BX
+	MOVQ  $0x0000ffff, SI
+	BZHIQ BX, SI, SI
+	KMOVW SI, K1
+	XORQ  BX, BX
+	MOVQ  DX, SI
+	SUBQ  $0x00000010, SI
+	JMP   by1test
+
+by1:
+	VMOVUPS      (AX)(BX*4), Z0
+	VMOVUPS      (CX)(BX*4), Z1
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VCMPPS       $0x00, Z2, Z1, K2
+	VBLENDMPS    Z2, Z0, K2, Z3
+	VMOVUPS      Z3, (AX)(BX*4)
+	ADDQ         $0x00000010, BX
+
+by1test:
+	CMPQ         BX, SI
+	JLE          by1
+	CMPQ         BX, DX
+	JGE          done
+	VMOVUPS.Z    (AX)(BX*4), K1, Z0
+	VMOVUPS.Z    (CX)(BX*4), K1, Z1
+	VBROADCASTSS vecConstants<>+32(SB), Z2
+	VCMPPS       $0x00, Z2, Z1, K2
+	VBLENDMPS    Z2, Z0, K2, Z4
+	VMOVUPS      Z4, K1, (AX)(BX*4)
+
+done:
+	VZEROUPPER
+	RET
+
+// func solveAverageAVX512(x *float32, y *float32, coefficients *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·solveAverageAVX512(SB), NOSPLIT, $0-32
+	MOVQ  x+0(FP), AX
+	MOVQ  y+8(FP), CX
+	MOVQ  coefficients+16(FP), DX
+	MOVQ  n+24(FP), BX
+	MOVQ  BX, SI
+	ANDQ  $0x0f, SI
+	MOVQ  $0x0000ffff, DI
+	BZHIQ SI, DI, DI
+	KMOVW DI, K1
+	XORQ  SI, SI
+	MOVQ  BX, DI
+	SUBQ  $0x00000010, DI
+	JMP   by1test
+
+by1:
+	VMOVUPS          (AX)(SI*4), Z0
+	VMOVUPS          (CX)(SI*4), Z1
+	VMOVAPS          Z0, Z2
+	VSUBPS           Z0, Z1, Z0
+	VFMADD231PS.BCST (DX), Z0, Z2
+	VMOVUPS          Z2, (AX)(SI*4)
+	ADDQ             $0x00000010, SI
+
+by1test:
+	CMPQ             SI, DI
+	JLE              by1
+	CMPQ             SI, BX
+	JGE              done
+	VMOVUPS.Z        (AX)(SI*4), K1, Z0
+	VMOVUPS.Z        (CX)(SI*4), K1, Z1
+	VMOVAPS          Z0, Z2
+	VSUBPS           Z0, Z1, Z0
+	VFMADD231PS.BCST (DX), Z0, Z2
+	VMOVUPS          Z2, K1, (AX)(SI*4)
+
+done:
 	VZEROUPPER
 	RET

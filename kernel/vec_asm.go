@@ -222,3 +222,22 @@ func mixRows(set isa.Set, dst, src []float32, taps Taps, first, rows, n int) {
 		mixGeneric(dst, src, taps.Index[first:], taps.Weight[first:], rows, taps.N, n)
 	}
 }
+
+// solve updates slices of one length, of which there are as many as the formula has arrays.
+func solve(set isa.Set, f formula, x *[4][]float32, coefficients *[repeats * maxCoefficients]float32) {
+	if set == isa.Generic {
+		solveGeneric(f, x, coefficients)
+		return
+	}
+	var p [4]*float32
+	for i, a := range x {
+		if a != nil {
+			p[i] = &a[0]
+		}
+	}
+	if n := len(x[0]); set == isa.AVX512 {
+		solveAVX512(f, &p, &coefficients[0], n)
+	} else {
+		solveAVX2(f, &p, &coefficients[0], n)
+	}
+}

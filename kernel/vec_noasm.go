@@ -52,3 +52,7 @@ func transposeTiles(_ isa.Set, dst, src []uint32, rows, cols, dstStride, srcStri
 func transposeTile(_ isa.Set, dst, src []uint32, rows, cols, dstStride, srcStride int) {
 	transposeGeneric(dst, src, rows, cols, dstStride, srcStride)
 }
+
+func solve(_ isa.Set, f formula, x *[4][]float32, coefficients *[repeats * maxCoefficients]float32) {
+	solveGeneric(f, x, coefficients)
+}

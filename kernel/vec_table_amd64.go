@@ -371,3 +371,47 @@ func weaveAVX512(k int, back bool, dst, src *uint32, n, stride, count, stepD, st
 		weave4AVX512(dst, src, n, stride, count, stepD, stepS)
 	}
 }
+
+// solveAVX2 updates n elements of the arrays of a formula, see solver.go.
+func solveAVX2(f formula, x *[4]*float32, coefficients *float32, n int) {
+	switch f {
+	case formulaDescent:
+		solveDescentAVX2(x[0], x[1], coefficients, n)
+	case formulaMomentum:
+		solveMomentumAVX2(x[0], x[1], x[2], coefficients, n)
+	case formulaAdam:
+		solveAdamAVX2(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaLAMB:
+		solveLAMBAVX2(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaRMSProp:
+		solveRMSPropAVX2(x[0], x[1], x[2], coefficients, n)
+	case formulaRMSPropMomentum:
+		solveRMSPropMomentumAVX2(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaMask:
+		solveMaskAVX2(x[0], x[1], coefficients, n)
+	case formulaAverage:
+		solveAverageAVX2(x[0], x[1], coefficients, n)
+	}
+}
+
+// solveAVX512 updates n elements of the arrays of a formula, see solver.go.
+func solveAVX512(f formula, x *[4]*float32, coefficients *float32, n int) {
+	switch f {
+	case formulaDescent:
+		solveDescentAVX512(x[0], x[1], coefficients, n)
+	case formulaMomentum:
+		solveMomentumAVX512(x[0], x[1], x[2], coefficients, n)
+	case formulaAdam:
+		solveAdamAVX512(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaLAMB:
+		solveLAMBAVX512(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaRMSProp:
+		solveRMSPropAVX512(x[0], x[1], x[2], coefficients, n)
+	case formulaRMSPropMomentum:
+		solveRMSPropMomentumAVX512(x[0], x[1], x[2], x[3], coefficients, n)
+	case formulaMask:
+		solveMaskAVX512(x[0], x[1], coefficients, n)
+	case formulaAverage:
+		solveAverageAVX512(x[0], x[1], coefficients, n)
+	}
+}

@@ -38,6 +38,9 @@ func main() {
 			m.reduce(r)
 		}
 		m.transpose()
+		for _, s := range solvers {
+			m.solve(s)
+		}
 	}
 	Generate()
 	if err := os.WriteFile(*table, dispatch(machines), 0o644); err != nil {

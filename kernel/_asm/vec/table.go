@@ -62,6 +62,18 @@ func dispatch(machines []*machine) []byte {
 		}
 		b.WriteString("}\n}\n")
 	}
+	for _, m := range machines {
+		fmt.Fprintf(&b, "\n// solve%s updates n elements of the arrays of a formula, see solver.go.\n", m.name)
+		fmt.Fprintf(&b, "func solve%s(f formula, x *[4]*float32, coefficients *float32, n int) {\nswitch f {\n", m.name)
+		for _, s := range solvers {
+			fmt.Fprintf(&b, "case formula%s:\nsolve%s%s(", s.kind, s.kind, m.name)
+			for i := range s.arrays {
+				fmt.Fprintf(&b, "x[%d], ", i)
+			}
+			b.WriteString("coefficients, n)\n")
+		}
+		b.WriteString("}\n}\n")
+	}
 	text, err := format.Source(b.Bytes())
 	if err != nil {
 		log.Fatalf("%v\n%s", err, b.Bytes())
