@@ -132,7 +132,9 @@ func (l *layouts) options(n *node) (x nodeLayout) {
 	}
 	x.can = slices.Contains(x.in, true)
 	x.fixed = x.can && faster
-	x.last, x.givesIt = x.fixed, true
+	x.last = x.fixed
+	_, plain := op.(ops.PlainResulter)
+	x.givesIt = !plain
 	return x
 }
 

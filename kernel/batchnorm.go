@@ -124,39 +124,47 @@ func momentOf(count int, shift, sum, squares float64) moment {
 	return moment{n, shift + sum/n, max(0, squares-sum*sum/n)}
 }
 
-// pairRowPiece does rows lo to hi, each of one channel: it sees them as some columns.
+// pairRowPiece does rows lo to hi, each of one channel.
 func pairRowPiece(t *vecTask, lo, hi, _ int) {
-	var shift, zero, acc0, acc1 [pairColumns]float32
 	for r := lo; r < hi; r++ {
-		x, y := t.src[r*t.inner:][:t.inner], t.y[r*t.inner:][:t.inner]
-		var all moment
-		for len(x) > 0 {
-			n := min(pairColumns, len(x))
-			rows := min(colBlock, len(x)/n)
-			s, shiftY := x[0], shift[:n]
-			if t.mean != nil {
-				s, shiftY = t.mean[r%t.n], zero[:n]
-			}
-			for k := range n {
-				shift[k], acc0[k], acc1[k] = s, 0, 0
-			}
-			pairSums(t.set, acc0[:n], acc1[:n], x, y, shift[:n], shiftY, rows, n)
-			var sum, product float64
-			for k := range n {
-				sum += float64(acc0[k])
-				product += float64(acc1[k])
-			}
-			if t.mean != nil {
-				all.mean += sum
-				all.squares += product
-			} else {
-				all.join(momentOf(rows*n, float64(s), sum, product))
-			}
-			x, y = x[rows*n:], y[rows*n:]
+		var mean *float32
+		if t.mean != nil {
+			mean = &t.mean[r%t.n]
 		}
+		all := rowSums(t.set, t.src[r*t.inner:][:t.inner], t.y[r*t.inner:][:t.inner], mean)
 		at := 2*(r/t.n)*t.n + r%t.n
 		t.sums[at], t.sums[at+t.n] = all.mean, all.squares
 	}
+}
+
+// rowSums computes the moment of x, which y then is, or with a mean the sums of y and of y·(x − mean). It sees the row as some columns.
+func rowSums(set isa.Set, x, y []float32, mean *float32) (all moment) {
+	var shift, zero, acc0, acc1 [pairColumns]float32
+	for len(x) > 0 {
+		n := min(pairColumns, len(x))
+		rows := min(colBlock, len(x)/n)
+		s, shiftY := x[0], shift[:n]
+		if mean != nil {
+			s, shiftY = *mean, zero[:n]
+		}
+		for k := range n {
+			shift[k], acc0[k], acc1[k] = s, 0, 0
+		}
+		pairSums(set, acc0[:n], acc1[:n], x, y, shift[:n], shiftY, rows, n)
+		var sum, product float64
+		for k := range n {
+			sum += float64(acc0[k])
+			product += float64(acc1[k])
+		}
+		if mean != nil {
+			all.mean += sum
+			all.squares += product
+		} else {
+			all.join(momentOf(rows*n, float64(s), sum, product))
+		}
+		x, y = x[rows*n:], y[rows*n:]
+	}
+	return all
 }
 
 // pairSumsGeneric adds to sum and product, column by column, what rows of len(sum) elements, stride apart, of y − shiftY and of
@@ -199,16 +207,10 @@ func blendPiece(t *vecTask, lo, hi, _ int) {
 }
 
 func blendRowPiece(t *vecTask, lo, hi, _ int) {
-	var p [4][pairColumns]float32
-	b := Blend{p[0][:], p[1][:], p[2][:], p[3][:]}
+	b := &t.blend
 	for r := lo; r < hi; r++ {
-		k := r % t.n
-		for i := range min(pairColumns, t.inner) {
-			b.A[i], b.B[i], b.Mean[i], b.Shift[i] = t.blend.A[k], t.blend.B[k], t.blend.Mean[k], t.blend.Shift[k]
-		}
-		at, whole := r*t.inner, t.inner/pairColumns*pairColumns
-		blendRows(t.set, t.dst[at:at+whole], t.src[at:], t.y[at:], &b, pairColumns)
-		blendRows(t.set, t.dst[at+whole:at+t.inner], t.src[at+whole:], t.y[at+whole:], &b, t.inner-whole)
+		k, at := r%t.n, r*t.inner
+		blendRow(t.set, t.dst[at:][:t.inner], t.src[at:], t.y[at:], b.A[k], b.B[k], b.Mean[k], b.Shift[k])
 	}
 }
 

@@ -13,10 +13,16 @@ import (
 // mode (opset 14 on) mean and variance are those of the batch, and outputs 1 and 2 are momentum·given + (1 − momentum)·the
 // batch's; the variance is that of the population. The layout of rank 4 is free.
 //
+// BatchNormalizationTrain of [Domain] is that in training mode, with outputs 3 and 4, the mean of the batch and 1/√(variance + ε), which the
+// gradient needs. If attribute unbiased is 1, output 2 is of the batch's variance as an estimate of that of all data, times n/(n − 1), as
+// PyTorch has it.
+//
 // S. Ioffe, C. Szegedy: Batch Normalization, 2015, algorithms 1 and 2.
 type batchNormalization struct {
 	epsilon, momentum float32
 	training          bool
+	saved             bool // it is BatchNormalizationTrain
+	unbiased          bool
 	outputs           int
 	act               kernel.Activation
 	packed            *[2][]float32 // scale and shift
@@ -24,7 +30,7 @@ type batchNormalization struct {
 }
 
 // affine is what a run needs.
-type affine struct{ scale, shift, mean, variance []float64 }
+type affine struct{ scale, shift, mean, variance, running []float64 }
 
 func newBatchNormalization(n *Node) (Op, error) {
 	o := &batchNormalization{
@@ -38,6 +44,13 @@ func newBatchNormalization(n *Node) (Op, error) {
 		return nil, fmt.Errorf("outputs beside the first are for training")
 	}
 	return o, nil
+}
+
+func newBatchNormalizationTrain(n *Node) (Op, error) {
+	return &batchNormalization{
+		epsilon: n.Float("epsilon", 1e-5), momentum: n.Float("momentum", 0.9), training: true, saved: true, unbiased: n.Bool("unbiased", false),
+		outputs: len(n.Outputs), states: new(states[affine]),
+	}, nil
 }
 
 func (o *batchNormalization) Infer(in []Info) ([]Info, error) {
@@ -64,6 +77,13 @@ func (o *batchNormalization) Infer(in []Info) ([]Info, error) {
 		}
 	}
 	out := []Info{{Type: in[0].Type, Shape: x}, {Type: in[3].Type, Shape: in[3].Shape}, {Type: in[4].Type, Shape: in[4].Shape}}
+	if o.saved {
+		statistics := Info{Type: onnx.Float, Shape: in[1].Shape}
+		if in[0].Type == onnx.Double {
+			statistics.Type = onnx.Double
+		}
+		out = append(out, statistics, statistics)
+	}
 	return out[:min(len(out), max(o.outputs, 1))], nil
 }
 
@@ -84,7 +104,7 @@ func (o *batchNormalization) InPlace() []int {
 
 // Fuse takes over an activation, but not an addition.
 func (o *batchNormalization) Fuse(add bool, act kernel.Activation) Op {
-	if add || o.training || o.act.Kind != kernel.None {
+	if add || o.training && !o.saved || o.act.Kind != kernel.None {
 		return nil
 	}
 	f := *o
@@ -148,15 +168,7 @@ func (o *batchNormalization) run(c *Call) (err error) {
 	if len(x.Shape) < 1 {
 		return rankError(0, len(x.Shape), "1 or more")
 	}
-	p := pile{1, 1, 1}
-	if len(x.Shape) > 1 {
-		p = pileOf(x.Shape, 1)
-	} else {
-		p.outer = x.Shape[0]
-	}
-	if x.Layout == tensor.ChannelsLast {
-		p.outer, p.inner = p.outer*p.inner, 1
-	}
+	p := channelsOf(x)
 	if o.packed != nil {
 		if len(o.packed[0]) != p.n {
 			return fmt.Errorf("%d channels for parameters of %d", p.n, len(o.packed[0]))
@@ -176,6 +188,9 @@ func (o *batchNormalization) run(c *Call) (err error) {
 	if o.training {
 		if err := o.train(c, s, p); err != nil {
 			return err
+		}
+		if !c.wants(0) {
+			return nil
 		}
 	}
 	o.fold(s.scale, s.shift, s.mean, s.variance)
@@ -214,14 +229,82 @@ func (o *batchNormalization) apply(c *Call, scale, shift []float32, p pile) erro
 	return nil
 }
 
-// train replaces mean and variance with those of the batch and gives the running ones.
+// channelsOf sees a tensor as its channels lie.
+func channelsOf(x *tensor.Tensor) pile {
+	p := pile{1, 1, 1}
+	if len(x.Shape) > 1 {
+		p = pileOf(x.Shape, 1)
+	} else {
+		p.outer = x.Shape[0]
+	}
+	if x.Layout == tensor.ChannelsLast {
+		p.outer, p.inner = p.outer*p.inner, 1
+	}
+	return p
+}
+
+// train replaces mean and variance with those of the batch and gives the running ones, and what is saved.
 func (o *batchNormalization) train(c *Call, s *affine, p pile) error {
-	x, err := numbersOf(nil, c.In[0])
+	s.running = append(append(s.running[:0], s.mean...), s.variance...)
+	switch x := c.In[0]; x.Type {
+	case onnx.Float:
+		kernel.BatchMoments(c.CPU, s.mean, s.variance, tensor.Of[float32](x), p.outer, p.n, p.inner)
+	case onnx.Double:
+		batchMoments(s.mean, s.variance, tensor.Of[float64](x), p)
+	default:
+		return typeError(x.Type)
+	}
+	m, count := float64(o.momentum), float64(p.outer*p.inner)
+	correction := 1.0
+	if o.unbiased && count > 1 {
+		correction = count / (count - 1)
+	}
+	for k := range s.mean {
+		s.running[k] = m*s.running[k] + (1-m)*s.mean[k]
+		s.running[p.n+k] = m*s.running[p.n+k] + (1-m)*s.variance[k]*correction
+	}
+	if err := c.giveNumbers(1, c.In[3].Type, s.running[:p.n]); err != nil {
+		return err
+	}
+	if err := c.giveNumbers(2, c.In[4].Type, s.running[p.n:]); err != nil || !o.saved {
+		return err
+	}
+	if err := c.giveNumbers(3, c.In[0].Type, s.mean); err != nil {
+		return err
+	}
+	for k, v := range s.variance {
+		s.running[k] = 1 / math.Sqrt(v+float64(o.epsilon))
+	}
+	return c.giveNumbers(4, c.In[0].Type, s.running[:p.n])
+}
+
+// giveNumbers stores a vector as output i, if that is wanted.
+func (c *Call) giveNumbers(i int, dt onnx.DataType, v []float64) error {
+	if !c.wants(i) {
+		return nil
+	}
+	shape := [1]int{len(v)}
+	out, err := c.Out(i, dt, shape[:])
 	if err != nil {
 		return err
 	}
-	mean, variance := make([]float64, p.n), make([]float64, p.n)
+	switch dt {
+	case onnx.Double:
+		copy(tensor.Of[float64](out), v)
+	case onnx.Float:
+		narrow(tensor.Of[float32](out), v)
+	default:
+		rounded := make([]float32, len(v))
+		narrow(rounded, v)
+		out.SetFloats(0, rounded, false)
+	}
+	return nil
+}
+
+func batchMoments(mean, variance, x []float64, p pile) {
 	count := float64(p.outer * p.inner)
+	clear(mean)
+	clear(variance)
 	for i, v := range x {
 		mean[i/p.inner%p.n] += v / count
 	}
@@ -229,27 +312,4 @@ func (o *batchNormalization) train(c *Call, s *affine, p pile) error {
 		k := i / p.inner % p.n
 		variance[k] += (v - mean[k]) * (v - mean[k]) / count
 	}
-	m := float64(o.momentum)
-	for i, now := range [][]float64{mean, variance} {
-		running := [][]float64{s.mean, s.variance}[i]
-		for k := range running {
-			running[k], now[k] = now[k], m*running[k]+(1-m)*now[k]
-		}
-		if !c.wants(i + 1) {
-			continue
-		}
-		given := c.In[i+3]
-		out, err := c.Out(i+1, given.Type, given.Shape)
-		if err != nil {
-			return err
-		}
-		if out.Type == onnx.Double {
-			copy(tensor.Of[float64](out), now)
-			continue
-		}
-		rounded := make([]float32, len(now))
-		narrow(rounded, now)
-		out.SetFloats(0, rounded, false)
-	}
-	return nil
 }

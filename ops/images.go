@@ -92,9 +92,8 @@ func (w *imageWeights) bytes() int64 {
 	return n
 }
 
-// prepared returns what convolves with the padding that s says.
-func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
-	k := w.channels
+// convShape adds to channels and groups how windows slide over images of one or two dimensions, and returns the size of these.
+func convShape(k kernel.ConvShape, s []slide) (kernel.ConvShape, [2]int) {
 	k.Kernel, k.Stride, k.Dilation = [2]int{1, 1}, [2]int{1, 1}, [2]int{1, 1}
 	size := [2]int{1, 1}
 	for i := range s {
@@ -102,6 +101,12 @@ func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
 		k.Kernel[axis], k.Stride[axis], k.Dilation[axis] = s[i].kernel, s[i].stride, s[i].dilation
 		k.Pads[axis], k.Pads[axis+2], size[axis] = s[i].before, s[i].after, s[i].in
 	}
+	return k, size
+}
+
+// prepared returns what convolves with the padding that s says.
+func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
+	k, size := convShape(w.channels, s)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range w.made {

@@ -113,6 +113,13 @@ func numbersOf(buf []float64, t *tensor.Tensor) ([]float64, error) {
 	if t.Type == onnx.Double {
 		return append(buf[:0], tensor.Of[float64](t)...), nil
 	}
+	if t.Type == onnx.Float { // the case that must not allocate
+		buf = buf[:0]
+		for _, x := range tensor.Of[float32](t) {
+			buf = append(buf, float64(x))
+		}
+		return buf, nil
+	}
 	v := make([]float32, t.Len())
 	if !t.Floats(v, 0) {
 		return nil, fmt.Errorf("elements of type %s are no real numbers", t.Type)

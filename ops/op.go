@@ -48,9 +48,12 @@ type Sizer interface {
 type ChannelsLaster interface {
 	// ChannelsLast says, given what is known of the inputs, which inputs may come in that layout (in[i]; all that may must then
 	// come in it when they have rank 4, else all of them Plain) and whether the operator is faster so. An operator that is given
-	// ChannelsLast gives outputs of rank 4 in ChannelsLast.
+	// ChannelsLast gives outputs of rank 4 in ChannelsLast, unless it is a PlainResulter.
 	ChannelsLast(in []Info) (inputs []bool, faster bool)
 }
+
+// PlainResulter is implemented by those ChannelsLasters whose outputs are Plain nevertheless.
+type PlainResulter interface{ PlainResults() }
 
 // InPlacer is implemented by operators that read each element of an input before they write the same element of output 0.
 type InPlacer interface {

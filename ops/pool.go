@@ -146,18 +146,7 @@ func (o *pool) images(c *Call, s *convState, y *tensor.Tensor) {
 	x := c.In[0]
 	n, ch := x.Shape[0], x.Shape[1]
 	inner, outer := product(x.Shape[2:]), outputs(s.slides)
-	p := kernel.PoolShape{
-		Kernel: [2]int{1, 1}, Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Ceil: o.window.ceil && !o.window.same(), CountPad: o.countPad,
-	}
-	for i := range s.slides {
-		axis, d := i+2-len(s.slides), &s.slides[i]
-		p.Kernel[axis], p.Stride[axis], p.Dilation[axis] = d.kernel, d.stride, d.dilation
-		p.Pads[axis], p.Pads[axis+2] = d.before, d.after
-	}
-	h, w := 1, x.Shape[len(x.Shape)-1]
-	if len(s.slides) == 2 {
-		h = x.Shape[2]
-	}
+	p, size := o.poolShape(s), imageSize(x.Shape)
 	src, dst := tensor.Of[float32](x), tensor.Of[float32](y)
 	to := dst
 	repack := x.Layout == tensor.Plain && ch > 1
@@ -167,12 +156,20 @@ func (o *pool) images(c *Call, s *convState, y *tensor.Tensor) {
 		src, to = scratch[:len(src)], scratch[len(src):]
 	}
 	if o.kind == poolMax {
-		kernel.MaxPool(c.CPU, to, src, n, ch, h, w, p)
+		kernel.MaxPool(c.CPU, to, src, n, ch, size[0], size[1], p)
 	} else {
-		kernel.AveragePool(c.CPU, to, src, n, ch, h, w, p)
+		kernel.AveragePool(c.CPU, to, src, n, ch, size[0], size[1], p)
 	}
 	if repack {
 		kernel.ChannelsFirst(c.CPU, dst, to, n, ch, outer)
+	}
+}
+
+// poolShape describes windows to the kernels.
+func (o *pool) poolShape(s *convState) kernel.PoolShape {
+	k, _ := convShape(kernel.ConvShape{}, s.slides)
+	return kernel.PoolShape{
+		Kernel: k.Kernel, Stride: k.Stride, Dilation: k.Dilation, Pads: k.Pads, Ceil: o.window.ceil && !o.window.same(), CountPad: o.countPad,
 	}
 }
 

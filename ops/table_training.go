@@ -7,12 +7,20 @@ const Domain = "effml"
 
 // trainingOps are the operators that only [Domain] has.
 var trainingOps = []spec{
+	{"ActivationGrad", 1, 0, 2, 2, 1, newActivationGrad},
+	{"AveragePoolGrad", 1, 0, 1, 1, 1, newPoolGrad(poolMean)},
+	{"BatchNormalizationGrad", 1, 0, 5, 5, 3, newBatchNormalizationGrad},
+	{"BatchNormalizationTrain", 1, 0, 5, 5, 5, newBatchNormalizationTrain},
+	{"ConvWeightGrad", 1, 0, 2, 2, 1, newConvWeightGrad},
 	{"Detach", 1, 0, 1, 1, 1, newDetach},
 	{"GatherGrad", 1, 0, 2, 2, 1, newGatherGrad},
+	{"GroupNormalizationGrad", 1, 0, 2, 3, 3, newGroupNormalizationGrad},
 	{"GRUGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newGRU)},
-	{"LSTMGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newLSTM)},
+	{"LayerNormalizationGrad", 1, 0, 2, 3, 3, newLayerNormalizationGrad},
 	{"LogSoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
+	{"LSTMGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newLSTM)},
 	{"MatMul", 1, 0, 2, 2, 1, newTurnedMatMul},
+	{"MaxPoolGrad", 1, 0, 2, 2, 1, newPoolGrad(poolMax)},
 	{"QuantizeLinearGrad", 1, 0, 3, 4, 2, newQuantizeGrad},
 	{"ResizeGrad", 1, 0, 1, 4, 1, newResizeGrad},
 	{"RNNGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newRNN)},
