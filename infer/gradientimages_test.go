@@ -9,34 +9,34 @@ func trialsOf(attrs []any, shapes ...string) []gradientTrial {
 	return out
 }
 
-func ints(name string, v ...int64) any { return attr(name, v) }
+func list(name string, v ...int64) any { return attr(name, v) }
 
 // images are shapes of images and weights.
 func images() []gradientTrial {
 	return []gradientTrial{
-		trial("2,3,6,7;4,3,3,3;4", ints("pads", 1, 1, 1, 1)),
-		trial("2,4,7,6;6,2,3,2;6", attr("group", 2), ints("strides", 2, 3), ints("pads", 1, 0, 0, 1)),
-		trial("1,6,8,8;6,1,3,3;6", attr("group", 6), ints("strides", 2, 2), ints("pads", 1, 1, 1, 1)),
-		trial("2,6,8,5;6,1,5,3;6", attr("group", 6), ints("pads", 2, 1, 2, 1)),
+		trial("2,3,6,7;4,3,3,3;4", list("pads", 1, 1, 1, 1)),
+		trial("2,4,7,6;6,2,3,2;6", attr("group", 2), list("strides", 2, 3), list("pads", 1, 0, 0, 1)),
+		trial("1,6,8,8;6,1,3,3;6", attr("group", 6), list("strides", 2, 2), list("pads", 1, 1, 1, 1)),
+		trial("2,6,8,5;6,1,5,3;6", attr("group", 6), list("pads", 2, 1, 2, 1)),
 		trial("3,5,4,4;7,5,1,1;7"),
-		trial("3,5,5,4;7,5,1,1;7", ints("strides", 2, 2)),
-		trial("2,3,9;4,3,3;4", ints("dilations", 2), ints("pads", 2, 1)),
-		trial("2,3,9,10;4,3,3,3;4", ints("dilations", 2, 3), ints("strides", 2, 1), ints("pads", 2, 3, 0, 1)),
-		trial("1,2,4,5,3;3,2,2,3,2;3", ints("strides", 2, 1, 1)),
+		trial("3,5,5,4;7,5,1,1;7", list("strides", 2, 2)),
+		trial("2,3,9;4,3,3;4", list("dilations", 2), list("pads", 2, 1)),
+		trial("2,3,9,10;4,3,3,3;4", list("dilations", 2, 3), list("strides", 2, 1), list("pads", 2, 3, 0, 1)),
+		trial("1,2,4,5,3;3,2,2,3,2;3", list("strides", 2, 1, 1)),
 		trial("2,20,14,14;18,20,3,3;18", attr("auto_pad", "SAME_UPPER")),
-		trial("2,3,11,11;4,3,7,7;4", ints("strides", 2, 2), ints("pads", 3, 3, 3, 3)),
-		trial("2,3,5,5;4,3,1,1;4", ints("pads", 1, 1, 1, 1)),
+		trial("2,3,11,11;4,3,7,7;4", list("strides", 2, 2), list("pads", 3, 3, 3, 3)),
+		trial("2,3,5,5;4,3,1,1;4", list("pads", 1, 1, 1, 1)),
 	}
 }
 
 func poolTrials() []gradientTrial {
 	return []gradientTrial{
-		trial("2,3,6,7", ints("kernel_shape", 2, 2), ints("strides", 2, 2)),
-		trial("1,20,7,9", ints("kernel_shape", 3, 3), ints("strides", 2, 2), ints("pads", 1, 1, 1, 1)),
-		trial("2,3,8,5", ints("kernel_shape", 3, 2), ints("strides", 2, 2), attr("ceil_mode", 1)),
-		trial("2,3,9", ints("kernel_shape", 3), ints("pads", 1, 1)),
-		trial("2,1,4,5,6", ints("kernel_shape", 2, 2, 3), ints("strides", 1, 2, 2)),
-		trial("2,2,6,6", ints("kernel_shape", 3, 3), attr("auto_pad", "SAME_UPPER"), ints("strides", 2, 2)),
+		trial("2,3,6,7", list("kernel_shape", 2, 2), list("strides", 2, 2)),
+		trial("1,20,7,9", list("kernel_shape", 3, 3), list("strides", 2, 2), list("pads", 1, 1, 1, 1)),
+		trial("2,3,8,5", list("kernel_shape", 3, 2), list("strides", 2, 2), attr("ceil_mode", 1)),
+		trial("2,3,9", list("kernel_shape", 3), list("pads", 1, 1)),
+		trial("2,1,4,5,6", list("kernel_shape", 2, 2, 3), list("strides", 1, 2, 2)),
+		trial("2,2,6,6", list("kernel_shape", 3, 3), attr("auto_pad", "SAME_UPPER"), list("strides", 2, 2)),
 	}
 }
 
@@ -47,13 +47,13 @@ var normTrials = []string{"2,3,4,5;3;3;3;3", "4,3;3;3;3;3", "3,5,2;5;5;5;5", "2,
 var imageGradients = []gradientCase{
 	{node: "y = Conv x, w, b", trials: images()},
 	{node: "y = ConvTranspose x, w, b", trials: []gradientTrial{
-		trial("2,3,6,7;3,4,3,3;4", ints("pads", 1, 1, 1, 1)),
-		trial("2,4,4,3;4,3,3,2;6", attr("group", 2), ints("strides", 2, 3), ints("pads", 1, 0, 0, 1), ints("output_padding", 1, 2)),
-		trial("1,6,4,4;6,1,3,3;6", attr("group", 6), ints("strides", 2, 2), ints("pads", 1, 1, 1, 1)),
+		trial("2,3,6,7;3,4,3,3;4", list("pads", 1, 1, 1, 1)),
+		trial("2,4,4,3;4,3,3,2;6", attr("group", 2), list("strides", 2, 3), list("pads", 1, 0, 0, 1), list("output_padding", 1, 2)),
+		trial("1,6,4,4;6,1,3,3;6", attr("group", 6), list("strides", 2, 2), list("pads", 1, 1, 1, 1)),
 		trial("3,5,4,4;5,7,1,1;7"),
-		trial("2,5,4,4;5,7,2,2;7", ints("strides", 2, 2)),
-		trial("2,3,5;3,4,3;4", ints("dilations", 2), ints("strides", 3)),
-		trial("1,2,3,2,3;2,3,2,3,2;3", ints("strides", 2, 1, 1)),
+		trial("2,5,4,4;5,7,2,2;7", list("strides", 2, 2)),
+		trial("2,3,5;3,4,3;4", list("dilations", 2), list("strides", 3)),
+		trial("1,2,3,2,3;2,3,2,3,2;3", list("strides", 2, 1, 1)),
 	}},
 	{node: "y = Relu x", trials: activationTrials()},
 	{node: "y = LeakyRelu x", trials: trialsOf([]any{attr("alpha", 0.2)}, "7", "3,40", "2,3,5", "2,3,4,5", "1,2,70,9")},
@@ -74,7 +74,7 @@ var imageGradients = []gradientCase{
 	{node: "y = Swish x", trials: activationTrials(), opset: 24},
 	{node: "y = ThresholdedRelu x", trials: activationTrials()},
 	{node: "y = MaxPool x", trials: poolTrials()},
-	{node: "y = AveragePool x", trials: append(poolTrials(), trial("2,3,6,7", ints("kernel_shape", 3, 3), ints("pads", 1, 1, 1, 1), attr("count_include_pad", 1)))},
+	{node: "y = AveragePool x", trials: append(poolTrials(), trial("2,3,6,7", list("kernel_shape", 3, 3), list("pads", 1, 1, 1, 1), attr("count_include_pad", 1)))},
 	{node: "y = GlobalAveragePool x", trials: trials("2,3,4,5", "1,20,7,7", "2,3,9", "2,1,2,3,4", "2,3,1,1")},
 	{node: "y = GlobalMaxPool x", trials: trials("2,3,4,5", "1,20,7,7", "2,3,9", "2,1,2,3,4", "2,3,1,1")},
 	{node: "y = GlobalLpPool x", trials: trials("2,3,4,5", "1,20,7,7", "2,3,9", "2,1,2,3,4", "2,3,2,1")},
@@ -86,6 +86,6 @@ var imageGradients = []gradientCase{
 	{node: "y = LayerNormalization x, s, b", trials: []gradientTrial{
 		trial("2,3,4;4;4"), trial("2,3,4;3,4;3,4", attr("axis", 1)), trial("200,70;70;70"), trial("2,3,4;1;4"), trial("2,3,4;3,1;2,1,4"), trial("5;5;5", attr("axis", 0)),
 	}, condition: 3},
-	{name: "LayerNormalization, no bias", node: "y = LayerNormalization x, s", trials: trials("2,3,4;4", "2,9;9", "3,2;2", "2,2,3,4;4", "300,17;17"), condition: 30},
+	{name: "LayerNormalization, no bias", node: "y = LayerNormalization x, s", trials: trials("2,3,4;4", "2,9;9", "3,5;5", "2,2,3,4;4", "300,17;17"), condition: 3},
 	{node: "y = RMSNormalization x, s", trials: trials("2,3,4;4", "2,9;9", "3,2;2", "2,2,3,4;4", "2,3,4;3,1"), opset: 23, condition: 3},
 }

@@ -115,9 +115,23 @@ func TestSlope(t *testing.T) {
 	eachSet(t, func(t *testing.T, c *CPU) {
 		r := random()
 		for _, a := range []Activation{
-			{Kind: ClipTo, A: 0, B: 6}, {Kind: ClipTo, A: 0, B: float32(math.Inf(1))}, {Kind: LeakyRelu, A: 0.1}, {Kind: Elu, A: 1.5},
-			{Kind: Selu, A: 1.67, B: 1.05}, {Kind: Celu, A: 0.7}, {Kind: Sigmoid}, {Kind: HardSigmoid, A: 0.2, B: 0.5}, {Kind: HardSwish},
-			{Kind: Swish, A: 1.3}, {Kind: Tanh}, {Kind: Softplus}, {Kind: Softsign}, {Kind: Gelu}, {Kind: GeluTanh}, {Kind: Mish}, {Kind: Erf},
+			{Kind: ClipTo, A: 0, B: 6},
+			{Kind: ClipTo, A: 0, B: float32(math.Inf(1))},
+			{Kind: LeakyRelu, A: 0.1},
+			{Kind: Elu, A: 1.5},
+			{Kind: Selu, A: 1.67, B: 1.05},
+			{Kind: Celu, A: 0.7},
+			{Kind: Sigmoid},
+			{Kind: HardSigmoid, A: 0.2, B: 0.5},
+			{Kind: HardSwish},
+			{Kind: Swish, A: 1.3},
+			{Kind: Tanh},
+			{Kind: Softplus},
+			{Kind: Softsign},
+			{Kind: Gelu},
+			{Kind: GeluTanh},
+			{Kind: Mish},
+			{Kind: Erf},
 		} {
 			if !HasSlope(a.Kind) {
 				t.Errorf("kind %d has no slope", a.Kind)
