@@ -210,7 +210,9 @@ func (b *builder) node(s *scope, n *onnx.Node) {
 	written := n
 	n = s.bind(n)
 	x := &node{Node: n, kind: n.OpType, opset: s.opsets[domain(n.Domain)]}
-	if d := domain(n.Domain); d != "" {
+	if newest, ok := ops.Standard(n); ok {
+		x.opset = newest
+	} else if d := domain(n.Domain); d != "" {
 		x.kind = d + "." + n.OpType
 	}
 	x.name = s.path + cmp.Or(n.Name, n.OpType+"→"+firstName(n.Outputs))

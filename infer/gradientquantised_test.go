@@ -81,25 +81,10 @@ func near(t *testing.T, name string, got *tensor.Tensor, want []float64) {
 
 func quantisedGradients(t *testing.T, x, s, zero, dy *tensor.Tensor, attrs []*onnx.Attribute, learned bool) (dx, ds *tensor.Tensor) {
 	t.Helper()
-	nodes := []*onnx.Node{nd("q = QuantizeLinear x, s, z", attrs...), nd("p = Identity q"), nd("y = DequantizeLinear p, s, z", attrs...)}
-	known := map[string]ops.Info{"z": ops.Of(zero)}
-	in := []*tensor.Tensor{x, s, dy}
-	g := &onnx.Graph{Name: "g", Initializers: []*onnx.Tensor{zero.ToONNX("z")}}
-	for i, name := range []string{"x", "s", "dy"} {
-		known[name] = ops.Info{Type: onnx.Float, Shape: ops.MakeShape(in[i].Shape...)}
-		g.Inputs = append(g.Inputs, describeValue(name, onnx.Float, in[i].Shape))
+	d := ops.Differentiation{
+		Nodes: []*onnx.Node{nd("q = QuantizeLinear x, s, z", attrs...), nd("p = Identity q"), nd("y = DequantizeLinear p, s, z", attrs...)},
+		Opset: 21, Known: map[string]ops.Info{"z": ops.Of(zero)}, Seeds: map[string]string{"y": "dy"}, Wrt: []string{"x", "s"}, LearnedSteps: learned,
 	}
-	d, err := ops.Differentiate(ops.Differentiation{
-		Nodes: nodes, Opset: 21, Known: known, Seeds: map[string]string{"y": "dy"}, Wrt: []string{"x", "s"}, LearnedSteps: learned,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.Nodes, g.Outputs = d.Nodes, []*onnx.ValueInfo{typed(onnx.Float, d.Gradients["x"].Name), typed(onnx.Float, d.Gradients["s"].Name)}
-	m := &onnx.Model{IRVersion: 10, OpsetImports: []*onnx.OperatorSet{{Version: 21}, {Domain: ops.Domain, Version: 1}}, Graph: g}
-	out, err := session(t, m, Options{ISA: best(t), Threads: 2}).NewRunner().Run(t.Context(), in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out[0].Clone(), out[1].Clone()
+	out := gradients(t, d, []*onnx.Tensor{zero.ToONNX("z")}, []string{"x", "s", "dy"}, x, s, dy)
+	return out[0], out[1]
 }

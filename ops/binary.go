@@ -444,6 +444,9 @@ func (o *arithmetic) partial(g *Gradient, dy Value, i int) Value {
 		return g.Neg(g.Div(g.Mul(dy, g.Out(0)), b))
 	}
 	b = g.Cast(b, a)
+	if n, ok := numberOf(b.Value); i == 0 && ok && n == 2 && len(b.Dims()) <= len(a.Dims()) {
+		return g.Mul(dy, g.Scale(a, 2))
+	}
 	if i == 0 { // b·a^(b−1), and 0 where b is 0
 		slope := g.Mul(b, g.Node("Pow", nil, a, g.Sub(b, g.Scalar(a, 1))))
 		zero := g.Scalar(a, 0)

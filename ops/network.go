@@ -108,6 +108,15 @@ func dimProduct(dims ...Dim) Dim {
 	return out
 }
 
+// numberOf returns the element of a tensor that has one; false for other tensors and none.
+func numberOf(t *tensor.Tensor) (float64, bool) {
+	if t == nil || t.Len() != 1 {
+		return 0, false
+	}
+	v, err := numbersOf(nil, t)
+	return append(v, 0)[0], err == nil
+}
+
 // numbersOf returns the elements of a small float32 or float64 tensor, or of one of 16 bits, as float64.
 func numbersOf(buf []float64, t *tensor.Tensor) ([]float64, error) {
 	if t.Type == onnx.Double {

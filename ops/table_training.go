@@ -1,5 +1,11 @@
 package ops
 
+import (
+	"slices"
+
+	"github.com/effml/effml/onnx"
+)
+
 // Domain is the domain of operators that programs for training consist of beside ONNX's own; its version is 1. ONNX's operators, as
 // the newest operator set has them, belong to it as well, so that a backward pass does not depend on the operator set of the model.
 // No file has them.
@@ -25,6 +31,12 @@ var trainingOps = []spec{
 	{"ResizeGrad", 1, 0, 1, 4, 1, newResizeGrad},
 	{"RNNGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newRNN)},
 	{"SoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
+}
+
+// Standard reports whether a node of [Domain] is one of ONNX's operators, and of which operator set.
+func Standard(n *onnx.Node) (opset int64, ok bool) {
+	own := func(s spec) bool { return s.name == n.OpType }
+	return newest, n.Domain == Domain && !slices.ContainsFunc(trainingOps, own)
 }
 
 // newTraining makes an operator of Domain.
