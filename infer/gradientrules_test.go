@@ -60,6 +60,7 @@ func TestGradientRules(t *testing.T) {
 		{"ReduceL2 of zeros", []*onnx.Node{nd("y = ReduceL2 x")}, [][]float32{{0, 0}}, [][]float64{{0, 0}}},
 		{"ReduceL1", []*onnx.Node{nd("y = ReduceL1 x")}, [][]float32{{-3, 0, 2}}, [][]float64{{-1, 0, 1}}},
 		{"Clip at its limits", []*onnx.Node{nd("y = Clip x, lo, hi")}, [][]float32{{-2, -1, 0, 1, 2}}, [][]float64{{0, 1, 1, 1, 0}}},
+		{"ReLU6 at its limits", []*onnx.Node{nd("y = Clip x, zero, six")}, [][]float32{{-1, 0, 3, 6, 7}}, [][]float64{{0, 0, 1, 0, 0}}},
 		{"PRelu at 0", []*onnx.Node{nd("y = PRelu x, w")}, [][]float32{{-2, 0, 3}, {0.5, 0.5, 0.5}}, [][]float64{{0.5, 0.5, 1}, {-2, 0, 0}}},
 		{"Pow of 0", []*onnx.Node{nd("y = Pow x, w")}, [][]float32{{0, 0, 2}, {0, 2, 3}}, [][]float64{{0, 0, 12}, {0, 0, 8 * math.Ln2}}},
 		{"squares", []*onnx.Node{nd("y = Pow x, two")}, [][]float32{{-3, 0, 2}}, [][]float64{{-6, 0, 4}}},
@@ -75,7 +76,7 @@ func TestGradientRules(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			constants := map[string]*tensor.Tensor{
-				"two": tensor.Scalar(int64(2)), "lo": tensor.Scalar(float32(-1)), "hi": tensor.Scalar(float32(1)), "mask": tensor.From([]float32{1, 0, 1, 0}, 4), "gate": tensor.From([]float32{0.5}, 1),
+				"zero": tensor.Scalar(float32(0)), "six": tensor.Scalar(float32(6)), "two": tensor.Scalar(int64(2)), "lo": tensor.Scalar(float32(-1)), "hi": tensor.Scalar(float32(1)), "mask": tensor.From([]float32{1, 0, 1, 0}, 4), "gate": tensor.From([]float32{0.5}, 1),
 				"codes": tensor.From([]int64{0, 2, 0, 2, 0}, 5), "from": tensor.From([]int64{1}, 1), "to": tensor.From([]int64{3}, 1),
 			}
 			d := ops.Differentiation{Nodes: c.nodes, Opset: 20, Known: map[string]ops.Info{}, Seeds: map[string]string{"y": ""}}

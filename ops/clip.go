@@ -149,22 +149,39 @@ func clipNumbers[T number](c *Call, o *clip, lo, hi T) error {
 	return nil
 }
 
-// Gradient passes where the number is within the limits, these included, as PyTorch's clamp has it. Limits get none.
+// Gradient passes where the number is within the limits, these included, as PyTorch's clamp has it. But what exporters make of ReLU6, 0 to
+// 6, passes strictly between them, as there, so that the result tells: then the numbers need not be kept. Limits get none.
 func (o *clip) Gradient(g *Gradient) error {
 	if g.Wants(1) || g.Wants(2) {
 		return errors.New("limits are not differentiated")
 	}
 	dy, _ := g.Of(0)
-	x, zero := g.In(0), g.Scalar(dy, 0)
-	limit := func(i int) Value {
+	limits, isConstant := [2]float64{math.Inf(-1), math.Inf(1)}, true
+	for i := range limits {
 		if o.limits != nil {
-			return g.Scalar(x, float64(o.limits[i-1]))
+			limits[i] = float64(o.limits[i])
+		} else if g.Has(i + 1) {
+			n, ok := numberOf(g.In(i + 1).Value)
+			limits[i], isConstant = n, isConstant && ok
 		}
-		return g.In(i)
 	}
-	for i, op := range []string{1: "GreaterOrEqual", 2: "LessOrEqual"} {
-		if i > 0 && (o.limits != nil || g.Has(i)) {
-			dy = g.Where(g.apply(op, x, limit(i)), dy, zero)
+	act := kernel.Activation{Kind: kernel.ClipTo, A: float32(limits[0]), B: float32(limits[1])}
+	switch {
+	case isConstant && limits == [2]float64{0, 6}:
+		g.Set(0, g.slope(act, g.Out(0), dy))
+		return nil
+	case isConstant && dy.Type != onnx.Double: // strictly within the next numbers is within these
+		inf := float32(math.Inf(1))
+		act.A, act.B = math.Nextafter32(act.A, -inf), math.Nextafter32(act.B, inf)
+		g.Set(0, g.slope(act, g.In(0), dy))
+		return nil
+	}
+	x, zero := g.In(0), g.Scalar(dy, 0)
+	for i, op := range []string{"GreaterOrEqual", "LessOrEqual"} {
+		if isConstant {
+			dy = g.Where(g.apply(op, x, g.Scalar(x, limits[i])), dy, zero)
+		} else if g.Has(i + 1) {
+			dy = g.Where(g.apply(op, x, g.In(i+1)), dy, zero)
 		}
 	}
 	g.Set(0, dy)
