@@ -17,9 +17,10 @@ import (
 // gradientCase is a node to differentiate. Its outputs are named y, y1, …; its inputs are those of a trial, float64 tensors of random
 // numbers, or constants of the trial.
 type gradientCase struct {
-	name   string // default: the operator
-	node   string // as nd has it
-	opset  int64  // default: 20
+	name   string       // default: the operator
+	node   string       // as nd has it
+	more   []*onnx.Node // that come after it, for a program
+	opset  int64        // default: 20
 	value  func(*rand.Rand) float64
 	trials []gradientTrial
 	// condition is what the error of float32 may be more than usual. Default: 1.
@@ -98,9 +99,13 @@ func newGradientProgram(t *testing.T, c *gradientCase, tr *gradientTrial, r *ran
 		known[name] = ops.Of(tr.constants[name])
 		g.Initializers = append(g.Initializers, tr.constants[name].ToONNX(name))
 	}
-	shapes := strings.Split(tr.shapes, ";")
-	for _, name := range n.Inputs {
-		if _, ok := known[name]; ok || name == "" {
+	nodes, shapes, computed := append([]*onnx.Node{n}, c.more...), strings.Split(tr.shapes, ";"), []string{""}
+	var names []string
+	for _, n := range nodes {
+		names, computed = append(names, n.Inputs...), append(computed, n.Outputs...)
+	}
+	for _, name := range names {
+		if _, ok := known[name]; ok || slices.Contains(computed, name) {
 			continue
 		}
 		x := randomDoubles(r, parseShape(t, shapes[0]), value)
@@ -109,10 +114,10 @@ func newGradientProgram(t *testing.T, c *gradientCase, tr *gradientTrial, r *ran
 		p.in, p.wrt = append(p.in, x), append(p.wrt, name)
 		g.Inputs = append(g.Inputs, describeValue(name, onnx.Double, x.Shape))
 	}
-	d := ops.Differentiation{Nodes: []*onnx.Node{n}, Opset: opset, Known: known, Seeds: map[string]string{}, Wrt: p.wrt}
+	d := ops.Differentiation{Nodes: nodes, Opset: opset, Known: known, Seeds: map[string]string{}, Wrt: p.wrt}
 	p.model = &onnx.Model{IRVersion: 10, OpsetImports: []*onnx.OperatorSet{{Version: opset}, {Domain: ops.Domain, Version: 1}}, Graph: g}
 	g.Nodes = d.Nodes
-	for _, out := range n.Outputs {
+	for _, out := range computed {
 		if strings.HasPrefix(out, "y") {
 			g.Outputs = append(g.Outputs, typed(onnx.Double, out))
 		}
@@ -353,7 +358,7 @@ func apart(narrow, wide []*tensor.Tensor) float64 {
 // TestGradients compares the gradients of operators in float64 with central differences, and in float32, in every way that the
 // executor has, with those in float64.
 func TestGradients(t *testing.T) {
-	cases := slices.Concat(elementGradients, arrayGradients, networkGradients, recurrentGradients, imageGradients)
+	cases := slices.Concat(elementGradients, arrayGradients, networkGradients, programGradients, recurrentGradients, imageGradients)
 	report := map[string][2]float64{}
 	for i := range cases {
 		c := &cases[i]

@@ -121,6 +121,11 @@ var arrayGradients = []gradientCase{
 		trial("4,5,6", fixed("s", 1, 3, 0), fixed("e", 3, 0, 6), fixed("a", 2, 1, 0), fixed("t", 1, -1, 2)),
 		trial("4,3", fixed("s", 0), fixed("e", 4), fixed("a", 0), fixed("t", 1)),
 	}},
+	{name: "Slice of images", node: "y = Slice x, s, e, a, t", trials: []gradientTrial{
+		trial("2,3,6,8", fixed("s", 0, 0), fixed("e", 6, 8), fixed("a", 2, 3), fixed("t", 2, 2)), trial("2,3,6,8", fixed("s", 1), fixed("e", 3), fixed("a", 1), fixed("t", 1)),
+		trial("2,3,5,7", fixed("s", 1, 2), fixed("e", 5, 7), fixed("a", 2, 3), fixed("t", 2, 3)), trial("2,3,5,7", fixed("s", -1), fixed("e", -9), fixed("a", 2), fixed("t", -1)),
+		trial("1,1,5,1", fixed("s", 2), fixed("e", 3), fixed("a", 2), fixed("t", 1)),
+	}},
 	{node: "y = Pad x, p, v", trials: []gradientTrial{
 		trial("4;", fixed("p", 1, 2)), trial("2,3;", fixed("p", 0, 1, 2, 0)), trial("4,4;1", fixed("p", -1, 0, -1, 2)), trial("2,3,2,2;", fixed("p", 0, 0, 1, 1, 0, 0, 1, 1)),
 		trial("2,3;", fixed("p", 0, 0, 0, 0)),

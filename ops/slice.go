@@ -224,7 +224,6 @@ func (o *slicing) Run(c *Call) error {
 
 // Gradient surrounds with zeros, also between elements that were some steps apart.
 func (o *slicing) Gradient(g *Gradient) error {
-	v, _ := g.Of(0)
 	var lists [4][]int
 	for i, attribute := range [...][]int{o.starts, o.ends, o.axes, nil} {
 		var err error
@@ -233,27 +232,20 @@ func (o *slicing) Gradient(g *Gradient) error {
 		}
 	}
 	x := g.In(0).Dims()
-	pads, padded := make([]int, 2*len(x)), false
+	starts, by := make([]int, len(x)), slices.Repeat([]int{1}, len(x))
 	err := cuts(lists[0], lists[1], lists[2], lists[3], len(x), func(axis, start, end, step int) error {
 		k, err := cutOf(start, end, step, x[axis])
-		if err != nil {
-			return err
-		}
-		if k.step == 1 {
-			pads[axis], pads[len(x)+axis] = k.first, x[axis]-k.first-k.n
-			padded = padded || k.n != x[axis]
-			return nil
-		}
-		at := make([]int, k.n)
-		for i := range at {
-			at[i] = k.first + i*k.step
-		}
-		v = g.scatterRows(v, g.Ints(at...), axis, x[axis])
-		return nil
+		starts[axis], by[axis] = k.first, k.step
+		return err
 	})
-	if padded {
-		v = g.apply("Pad", v, g.Ints(pads...))
+	if err != nil {
+		return err
 	}
-	g.Set(0, v)
-	return err
+	dy, _ := g.Of(0)
+	if slices.Equal(dy.Dims(), x) && !slices.ContainsFunc(by, func(n int) bool { return n < 0 }) {
+		g.Set(0, dy)
+	} else {
+		g.Set(0, g.Node("SliceGrad", with(attrInts("shape", x...), attrInts("starts", starts...), attrInts("steps", by...)), dy))
+	}
+	return nil
 }

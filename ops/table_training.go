@@ -30,6 +30,7 @@ var trainingOps = []spec{
 	{"QuantizeLinearGrad", 1, 0, 3, 4, 2, newQuantizeGrad},
 	{"ResizeGrad", 1, 0, 1, 4, 1, newResizeGrad},
 	{"RNNGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newRNN)},
+	{"SliceGrad", 1, 0, 1, 1, 1, newSliceGrad},
 	{"SoftmaxGrad", 1, 0, 2, 2, 1, newSoftmaxGrad},
 }
 

@@ -247,7 +247,7 @@ func (c *Call) move(dst, src *tensor.Tensor, w *walk) {
 		if len(w.dims) == 2 {
 			rows, d, s = w.dims[1].n, w.dims[1].step[0], w.dims[1].step[1]
 		}
-		if s >= 0 && rows*row.n*width >= manyBytes {
+		if s >= 0 && d >= 0 && rows*row.n*width >= manyBytes {
 			kernel.CopyRows(c.CPU, dst.Bytes()[w.at[0]*width:], src.Bytes()[w.at[1]*width:], rows, row.n*width, d*width, s*width)
 			return
 		}
