@@ -27,6 +27,8 @@ type stage interface {
 	forward(in [][]float32) ([]float32, error)
 	// differentiable says which inputs backward gives gradients of.
 	differentiable() []bool
+	// trains reports whether the stage has parameters, so that it runs back whatever its inputs are.
+	trains() bool
 	// backward adds to the gradients of the parameters, and returns the gradients of the differentiable inputs (nil for others), which stay valid
 	// until the next backward. It follows forward.
 	backward(grad []float32) ([][]float32, error)
@@ -52,7 +54,7 @@ func (a *adapter) input(name string, shape []int, data []float32) *gorgonia.Node
 func (a *adapter) apply(s stage, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	a.count++
 	op := &forwardOp{stageOp: stageOp{stage: s, id: a.count}}
-	if !slices.Contains(s.differentiable(), true) {
+	if s.trains() && !slices.Contains(s.differentiable(), true) {
 		root := gorgonia.NewScalar(a.graph, gorgonia.Float32, gorgonia.WithName(fmt.Sprintf("root%d", len(a.roots))), gorgonia.WithValue(float32(0)))
 		a.roots, inputs, op.rooted = append(a.roots, root), append(slices.Clone(inputs), root), true
 	}

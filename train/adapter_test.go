@@ -30,6 +30,7 @@ func newScale(name string, w float32, n int, wants ...bool) *scale {
 
 func (s *scale) String() string         { return s.name }
 func (s *scale) differentiable() []bool { return s.wants }
+func (s *scale) trains() bool           { return true }
 func (s *scale) shape() []int {
 	if s.scalar {
 		return nil

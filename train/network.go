@@ -1,0 +1,258 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
+	"github.com/effml/effml/tensor"
+)
+
+// Parameter is a tensor that training changes, of type float32 in Plain layout.
+type Parameter struct {
+	Name  string
+	Value *tensor.Tensor
+	// Grad is the sum of the gradients since the last call of Clear, if there was any.
+	Grad  *tensor.Tensor
+	fresh bool // Grad holds something
+}
+
+// NewParameter returns a parameter with a value, which it keeps.
+func NewParameter(name string, value *tensor.Tensor) (*Parameter, error) {
+	grad, err := tensor.New(onnx.Float, value.Shape...)
+	if err != nil || value.Type != onnx.Float || value.Layout != tensor.Plain {
+		return nil, fmt.Errorf("train: %q is %s and cannot be trained", name, value)
+	}
+	return &Parameter{Name: name, Value: value, Grad: grad}, nil
+}
+
+// Clear sets the gradient to 0.
+func (p *Parameter) Clear() { p.fresh = false }
+
+// gradient returns the elements of the gradient.
+func (p *Parameter) gradient() []float32 {
+	g := tensor.Of[float32](p.Grad)
+	if !p.fresh {
+		clear(g)
+		p.fresh = true
+	}
+	return g
+}
+
+// network is what a step computes: a graph of which all shapes are known.
+type network struct {
+	nodes      []*onnx.Node // in an order in which they can run
+	opset      int64        // of ONNX's own operators
+	parameters map[string]*Parameter
+	constants  map[string]*tensor.Tensor
+	fields     map[string]ops.Info // of a batch
+	states     map[string]string   // names of constants, and of the values that replace them after a step
+	taps       []string            // values to see, beside the loss
+	loss       string              // a scalar
+
+	known map[string]ops.Info // of every value
+}
+
+// infer finds out the types and shapes of all values.
+func (n *network) infer() error {
+	n.known = map[string]ops.Info{}
+	for name, info := range n.fields {
+		n.known[name] = info
+	}
+	for name, p := range n.parameters {
+		n.known[name] = ops.Info{Type: p.Value.Type, Shape: ops.MakeShape(p.Value.Shape...)}
+	}
+	for name, t := range n.constants {
+		n.known[name] = ops.Of(t)
+	}
+	d, err := ops.Differentiate(ops.Differentiation{Nodes: n.nodes, Opset: n.opset, Known: n.known})
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	n.known = d.Known
+	if info := n.known[n.loss]; info.Type != onnx.Float || len(info.Shape) > 0 || info.Shape == nil {
+		return fmt.Errorf("train: the loss %q is %s%s, not a float32 scalar", n.loss, tensor.TypeName(info.Type), info.Shape)
+	}
+	return nil
+}
+
+// piece is a part of a network with one value that others need, the output.
+type piece struct {
+	nodes      []*onnx.Node
+	inputs     []string // outputs of other pieces
+	fields     []string
+	parameters []string
+	constants  []string
+	output     string
+	also       []string // values of the piece that are to be seen: states and taps
+}
+
+// cut divides a network into at most about limit pieces. A piece ends where nothing but one value is alive, normally the output of a block; where
+// that does not happen for long, anywhere where only one of its values is needed later. What depends on no field, such as a masked weight, is
+// computed in each piece that needs it.
+func (n *network) cut(limit int) ([]*piece, error) {
+	c := &cutter{network: n, made: map[string]int{}, last: map[string]int{}}
+	c.classify()
+	c.lives()
+	target := (len(c.moving) + limit - 1) / limit
+	var pieces []*piece
+	for from := 0; from < len(c.moving); {
+		to := c.end(from, target)
+		p, err := c.piece(from, to)
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, p)
+		from = to
+	}
+	return pieces, nil
+}
+
+// cutter is the state of cut.
+type cutter struct {
+	*network
+	fixed  map[string]*onnx.Node // by output, the nodes that depend on no field
+	moving []*onnx.Node          // the others on which something depends that is asked for
+	made   map[string]int        // by value: the node of moving that computes it
+	last   map[string]int        // by value: the last that reads it
+	alive  []int                 // how many values are alive after a node of moving
+}
+
+// classify separates the nodes that depend on no field, and drops those that nobody needs.
+func (c *cutter) classify() {
+	c.fixed = map[string]*onnx.Node{}
+	varies := map[string]bool{}
+	for name := range c.fields {
+		varies[name] = true
+	}
+	needed := map[string]bool{c.loss: true}
+	for _, name := range c.asked() {
+		needed[name] = true
+	}
+	for _, n := range c.nodes {
+		moves := slices.ContainsFunc(n.Inputs, func(name string) bool { return varies[name] })
+		for _, name := range n.Outputs {
+			if moves {
+				varies[name] = true
+			} else {
+				c.fixed[name] = n
+			}
+		}
+	}
+	for _, n := range slices.Backward(c.nodes) {
+		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return needed[name] }) {
+			continue
+		}
+		for _, name := range n.Inputs {
+			needed[name] = true
+		}
+		if varies[n.Outputs[0]] {
+			c.moving = append(c.moving, n)
+		}
+	}
+	slices.Reverse(c.moving)
+}
+
+// asked lists the values to be seen.
+func (c *cutter) asked() []string {
+	out := slices.Clone(c.taps)
+	for _, name := range c.states {
+		out = append(out, name)
+	}
+	return out
+}
+
+// lives finds out from where to where each value is needed.
+func (c *cutter) lives() {
+	for i, n := range c.moving {
+		for _, name := range n.Outputs {
+			c.made[name] = i
+		}
+		for _, name := range n.Inputs {
+			if _, ok := c.made[name]; ok {
+				c.last[name] = i
+			}
+		}
+	}
+	c.alive = make([]int, len(c.moving))
+	for name, last := range c.last {
+		for i := c.made[name]; i < last; i++ {
+			c.alive[i]++
+		}
+	}
+}
+
+// outputs lists the values of the nodes from…to−1 that later ones need.
+func (c *cutter) outputs(from, to int) []string {
+	var out []string
+	for _, n := range c.moving[from:to] {
+		for _, name := range n.Outputs {
+			if c.last[name] >= to || name == c.loss {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
+}
+
+// end returns where the piece that begins with a node ends.
+func (c *cutter) end(from, target int) int {
+	const patience = 3
+	for to := from + 1; to < len(c.moving); to++ {
+		switch size := to - from; {
+		case size < target:
+		case c.alive[to-1] == 1 && len(c.outputs(from, to)) == 1:
+			return to
+		case size >= patience*target && len(c.outputs(from, to)) == 1:
+			return to
+		}
+	}
+	return len(c.moving)
+}
+
+// piece makes a piece of the nodes from…to−1, and of what they need that depends on no field.
+func (c *cutter) piece(from, to int) (*piece, error) {
+	p, seen := &piece{}, map[string]bool{"": true}
+	var need func(name string)
+	add := func(n *onnx.Node) {
+		for _, name := range n.Inputs {
+			need(name)
+		}
+		p.nodes = append(p.nodes, n)
+		for _, name := range n.Outputs {
+			seen[name] = true
+		}
+	}
+	need = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		if n := c.fixed[name]; n != nil {
+			add(n)
+		} else if c.parameters[name] != nil {
+			p.parameters = append(p.parameters, name)
+		} else if _, ok := c.network.fields[name]; ok {
+			p.fields = append(p.fields, name)
+		} else if c.constants[name] != nil {
+			p.constants = append(p.constants, name)
+		} else {
+			p.inputs = append(p.inputs, name)
+		}
+	}
+	for _, n := range c.moving[from:to] {
+		add(n)
+	}
+	for _, name := range c.asked() {
+		if i, ok := c.made[name]; ok && from <= i && i < to && !slices.Contains(p.also, name) {
+			p.also = append(p.also, name)
+		}
+	}
+	out := c.outputs(from, to)
+	if len(out) != 1 {
+		return nil, fmt.Errorf("train: the part of the network from node %q on has %d results", c.moving[from].Name, len(out))
+	}
+	p.output = out[0]
+	return p, nil
+}

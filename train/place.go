@@ -1,0 +1,121 @@
+package train
+
+import (
+	"context"
+	"slices"
+	"unsafe"
+
+	"github.com/effml/effml/infer"
+	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/tensor"
+)
+
+// place is a segment in its place in a step: a stage.
+type place struct {
+	ctx     context.Context
+	segment *segment
+	piece   *piece
+	runner  *infer.Runner
+	cpu     *kernel.CPU
+	from    []*place // whose outputs are the inputs
+	rest    []*tensor.Tensor
+	fields  []*tensor.Tensor // of the batch: pointers that rest has as well
+	params  []*Parameter
+	spare   *spare
+	dims    []int
+
+	in    []*tensor.Tensor
+	out   *tensor.Tensor
+	seen  []*tensor.Tensor // of piece.also
+	late  []*tensor.Tensor // the gradient of out
+	seed  *float32         // where it lies
+	given []*tensor.Tensor
+	grads [][]float32
+}
+
+// spare is memory for gradients that are added to others.
+type spare struct{ data []byte }
+
+func (s *spare) like(t *tensor.Tensor) *tensor.Tensor {
+	if n := t.Size(); n > len(s.data) {
+		s.data = tensor.Buffer(n)
+	}
+	return tensor.Over(s.data, t.Type, t.Shape, t.Layout)
+}
+
+func (p *place) String() string { return "the segment of " + p.piece.output }
+func (p *place) shape() []int   { return p.dims }
+
+func (p *place) differentiable() []bool { return p.segment.wants }
+func (p *place) trains() bool           { return slices.Contains(p.segment.trained, true) }
+
+func (p *place) forward([][]float32) ([]float32, error) {
+	p.in = p.in[:0]
+	for _, f := range p.from {
+		p.in = append(p.in, f.out)
+	}
+	p.in = append(p.in, p.rest...)
+	out, err := p.runner.Run(p.ctx, p.in)
+	if err != nil {
+		return nil, err
+	}
+	p.out = out[0]
+	for i, t := range out[1:] { // the memory is used again before the step is over
+		copy(p.seen[i].Bytes(), t.Bytes())
+		p.seen[i].Layout = t.Layout
+	}
+	return tensor.Of[float32](p.out), nil
+}
+
+func (p *place) backward(grad []float32) ([][]float32, error) {
+	seed := p.late[0]
+	if seed.Layout = p.out.Layout; p.seed != unsafe.SliceData(grad) {
+		p.seed = unsafe.SliceData(grad)
+		seed.Share(tensor.From(grad, len(grad)))
+	}
+	p.given = p.given[:0]
+	for _, w := range p.segment.wants {
+		if w {
+			p.given = append(p.given, nil)
+		}
+	}
+	first := len(p.given)
+	for i, q := range p.params {
+		switch {
+		case !p.segment.trained[i]:
+		case q.fresh:
+			p.given = append(p.given, p.spare.like(q.Grad))
+		default:
+			p.given = append(p.given, q.Grad)
+		}
+	}
+	out, err := p.runner.Resume(p.ctx, p.late, p.given)
+	if err != nil {
+		return nil, err
+	}
+	k := first
+	for i, q := range p.params {
+		if !p.segment.trained[i] {
+			continue
+		}
+		if t := out[k]; t != q.Grad {
+			add(p.cpu, tensor.Of[float32](q.Grad), tensor.Of[float32](t))
+		}
+		q.fresh = true
+		k++
+	}
+	k = 0
+	for i, w := range p.segment.wants {
+		p.grads[i] = nil
+		if w {
+			p.grads[i] = tensor.Of[float32](out[k])
+			k++
+		}
+	}
+	return p.grads, nil
+}
+
+func add(cpu *kernel.CPU, dst, src []float32) {
+	one := []int{1}
+	kernel.Binary(cpu, kernel.Add, dst, dst, src, []int{len(dst)}, one, one, kernel.Activation{})
+}

@@ -1,0 +1,166 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/effml/effml/infer"
+	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
+)
+
+// Engine compiles steps. What it has compiled for one serves the next: segments of the same structure, and all memory. It serves one
+// goroutine.
+type Engine struct {
+	compiler compiler
+	spare    spare
+}
+
+// NewEngine returns an engine that computes on cpu.
+func NewEngine(cpu *kernel.CPU) *Engine {
+	return &Engine{compiler: compiler{cpu: cpu, memory: &infer.Memory{}, segments: map[string]*segment{}}}
+}
+
+// step is a network in the form of an expression graph of Gorgonia, for batches of one shape.
+type step struct {
+	engine  *Engine
+	network *network
+	places  []*place
+	fields  map[string]*tensor.Tensor // what the places read
+	machine gorgonia.VM
+	loss    *gorgonia.Node
+}
+
+// maxPieces is about the number of segments of a step. A segment is two nodes of Gorgonia's.
+const maxPieces = 24
+
+// compile makes a step of a network.
+func (e *Engine) compile(n *network) (*step, error) {
+	if err := n.infer(); err != nil {
+		return nil, err
+	}
+	pieces, err := n.cut(maxPieces)
+	if err != nil {
+		return nil, err
+	}
+	s := &step{engine: e, network: n, fields: map[string]*tensor.Tensor{}}
+	for name, info := range n.fields {
+		dims, _ := info.Shape.Known()
+		s.fields[name] = &tensor.Tensor{Type: info.Type, Shape: dims}
+	}
+	a, nodes, places := newAdapter(), map[string]*gorgonia.Node{}, map[string]*place{}
+	for _, p := range pieces {
+		at, err := s.place(p, places)
+		if err != nil {
+			return nil, err
+		}
+		in := make([]*gorgonia.Node, len(p.inputs))
+		for i, name := range p.inputs {
+			in[i] = nodes[name]
+		}
+		if nodes[p.output], err = a.apply(at, in...); err != nil {
+			return nil, err
+		}
+		places[p.output] = at
+		s.places = append(s.places, at)
+	}
+	s.loss = nodes[n.loss]
+	s.machine, err = a.compile(s.loss)
+	return s, err
+}
+
+// place makes the stage of a piece.
+func (s *step) place(p *piece, places map[string]*place) (*place, error) {
+	e := s.engine
+	at := &place{ctx: context.Background(), piece: p, cpu: e.compiler.cpu, spare: &e.spare, grads: make([][]float32, len(p.inputs))}
+	wants := make([]bool, len(p.inputs))
+	for i, name := range p.inputs {
+		f := places[name]
+		if f == nil {
+			return nil, fmt.Errorf("train: nothing computes %q", name)
+		}
+		at.from = append(at.from, f)
+		wants[i] = f.trains() || slices.Contains(f.differentiable(), true)
+	}
+	var err error
+	if at.segment, err = e.compiler.compile(s.network, p, wants); err != nil {
+		return nil, err
+	}
+	at.runner = at.segment.borrow(e.compiler.memory)
+	small := func(name string) bool {
+		v := s.network.known[name].Value
+		return v != nil && v.Len() <= smallConstant
+	}
+	for _, name := range p.fields {
+		at.rest = append(at.rest, s.fields[name])
+	}
+	for _, name := range p.parameters {
+		q := s.network.parameters[name]
+		at.params, at.rest = append(at.params, q), append(at.rest, q.Value)
+	}
+	for _, name := range p.constants {
+		if !small(name) {
+			at.rest = append(at.rest, s.network.constants[name])
+		}
+	}
+	out := s.network.known[p.output]
+	at.dims, _ = out.Shape.Known()
+	for _, name := range p.also {
+		info := s.network.known[name]
+		dims, _ := info.Shape.Known()
+		t, err := tensor.New(info.Type, dims...)
+		if err != nil {
+			return nil, fmt.Errorf("train: %q: %w", name, err)
+		}
+		at.seen = append(at.seen, t)
+	}
+	at.late = []*tensor.Tensor{{Type: onnx.Float, Shape: at.dims}}
+	return at, nil
+}
+
+// run computes the loss and adds its gradients to those of the parameters.
+func (s *step) run(ctx context.Context, batch map[string]*tensor.Tensor) (float32, error) {
+	for name, t := range s.fields {
+		b := batch[name]
+		if b == nil || b.Type != t.Type || !slices.Equal(b.Shape, t.Shape) {
+			return 0, fmt.Errorf("train: field %q is %v in place of %s", name, b, t)
+		}
+		t.Share(b)
+	}
+	for _, p := range s.places {
+		p.ctx = ctx
+	}
+	err := s.machine.RunAll()
+	s.machine.Reset()
+	if err != nil {
+		return 0, fmt.Errorf("train: %w", err)
+	}
+	s.keepStates()
+	s.engine.compiler.memory.Release()
+	return s.loss.Value().Data().(float32), nil
+}
+
+// keepStates copies what a step computes for the next ones, such as running means.
+func (s *step) keepStates() {
+	for _, p := range s.places {
+		for i, name := range p.piece.also {
+			for state, from := range s.network.states {
+				if from == name {
+					copy(s.network.constants[state].Bytes(), p.seen[i].Bytes())
+				}
+			}
+		}
+	}
+}
+
+// close gives back what others may use.
+func (s *step) close() {
+	for _, p := range s.places {
+		p.segment.idle = append(p.segment.idle, p.runner)
+	}
+	_ = s.machine.Close()
+}

@@ -1,0 +1,148 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
+	"github.com/effml/effml/tensor"
+)
+
+// sharedModel opens a model of the shared data.
+func sharedModel(t testing.TB, name string) *onnx.Model {
+	root := os.Getenv("EFFML_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "shared")
+	}
+	path := filepath.Join(root, "data", "models", name)
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("no %s: set EFFML_SHARED", path)
+	}
+	f, err := modelfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f.Model
+}
+
+// crossEntropyOf makes a step of a classifier: its nodes, and the cross entropy with labels as one-hot rows.
+func crossEntropyOf(t testing.TB, m *onnx.Model, batch, classes int) (*network, map[string]*tensor.Tensor) {
+	n := &network{opset: m.OpsetImports[0].Version, parameters: map[string]*Parameter{}, constants: map[string]*tensor.Tensor{}, fields: map[string]ops.Info{}}
+	for _, w := range m.Graph.Initializers {
+		v, err := tensor.FromONNX(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Type != onnx.Float {
+			n.constants[w.Name] = v.Clone()
+			continue
+		}
+		if n.parameters[w.Name], err = NewParameter(w.Name, v.Clone()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.nodes = append(n.nodes, m.Graph.Nodes...)
+	x := m.Graph.Inputs[0]
+	shape := []int{batch}
+	for _, d := range x.Type.Tensor.Shape.Dims[1:] {
+		shape = append(shape, int(*d.Value))
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	in, _ := tensor.New(onnx.Float, shape...)
+	for i := range tensor.Of[float32](in) {
+		tensor.Of[float32](in)[i] = float32(r.NormFloat64())
+	}
+	y, _ := tensor.New(onnx.Float, batch, classes)
+	for i := range batch {
+		tensor.Of[float32](y)[i*classes+r.IntN(classes)] = -1 / float32(batch)
+	}
+	n.fields[x.Name] = ops.Info{Type: onnx.Float, Shape: ops.MakeShape(shape...)}
+	n.fields["labels"] = ops.Info{Type: onnx.Float, Shape: ops.MakeShape(batch, classes)}
+	add := func(op string, out string, in ...string) {
+		n.nodes = append(n.nodes, &onnx.Node{OpType: op, Inputs: in, Outputs: []string{out}, Domain: ops.Domain})
+	}
+	logits := m.Graph.Outputs[0].Name
+	if last := n.nodes[len(n.nodes)-1]; last.OpType == "Softmax" {
+		n.nodes = n.nodes[:len(n.nodes)-1]
+		logits = last.Inputs[0]
+	}
+	add("LogSoftmax", "log", logits)
+	add("Mul", "each", "log", "labels")
+	n.nodes = append(n.nodes, &onnx.Node{OpType: "ReduceSum", Inputs: []string{"each"}, Outputs: []string{"loss"}, Domain: ops.Domain,
+		Attributes: []*onnx.Attribute{{Name: "keepdims", Type: onnx.AttributeInt}}})
+	n.loss = "loss"
+	return n, map[string]*tensor.Tensor{x.Name: in, "labels": y}
+}
+
+// TestStepGradients compares the gradients of a whole step with differences of the loss along random directions.
+func TestStepGradients(t *testing.T) {
+	for _, name := range []string{"lenet5_caffe_mnist.onnx", "resnet20_cifar10.onnx"} {
+		m := sharedModel(t, name)
+		n, batch := crossEntropyOf(t, m, 4, 10)
+		cpu := kernel.NewCPU(kernel.Options{Threads: 2})
+		t.Cleanup(cpu.Close)
+		s, err := NewEngine(cpu).compile(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loss, err := s.run(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d segments, loss %v", name, len(s.places), loss)
+		r := rand.New(rand.NewPCG(3, 4))
+		for range 3 {
+			slope := 0.0
+			direction := map[*Parameter][]float32{}
+			for _, w := range m.Graph.Initializers {
+				p := n.parameters[w.Name]
+				if p == nil {
+					continue
+				}
+				d := make([]float32, p.Value.Len())
+				g := p.gradient()
+				for i := range d {
+					d[i] = g[i]*float32(r.Float64()) + float32(r.NormFloat64()*1e-4)
+					slope += float64(d[i]) * float64(g[i])
+				}
+				direction[p] = d
+			}
+			at := func(h float32) float64 {
+				for p, d := range direction {
+					v := tensor.Of[float32](p.Value)
+					for i := range v {
+						v[i] += h * d[i]
+					}
+				}
+				saved := map[*Parameter]*tensor.Tensor{}
+				for p := range direction {
+					saved[p] = p.Grad.Clone()
+				}
+				l, err := s.run(t.Context(), batch)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for p, d := range direction {
+					copy(p.Grad.Bytes(), saved[p].Bytes())
+					v := tensor.Of[float32](p.Value)
+					for i := range v {
+						v[i] -= h * d[i]
+					}
+				}
+				return float64(l)
+			}
+			h := float32(1e-2 / math.Sqrt(slope))
+			got := (at(h) - at(-h)) / (2 * float64(h))
+			if math.Abs(got-slope) > 0.02*math.Abs(slope) {
+				t.Errorf("%s: slope %g by differences, %g by gradients", name, got, slope)
+			}
+		}
+	}
+}
