@@ -54,6 +54,9 @@ func (a *adapter) input(name string, shape []int, data []float32) *gorgonia.Node
 func (a *adapter) apply(s stage, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	a.count++
 	op := &forwardOp{stageOp: stageOp{stage: s, id: a.count}}
+	if len(inputs) == 0 && !s.trains() { // Gorgonia has no operators without inputs
+		inputs = append(inputs, a.input(fmt.Sprintf("start%d", a.count), nil, []float32{0}))
+	}
 	if s.trains() && !slices.Contains(s.differentiable(), true) {
 		root := gorgonia.NewScalar(a.graph, gorgonia.Float32, gorgonia.WithName(fmt.Sprintf("root%d", len(a.roots))), gorgonia.WithValue(float32(0)))
 		a.roots, inputs, op.rooted = append(a.roots, root), append(slices.Clone(inputs), root), true
@@ -155,7 +158,7 @@ func (o *stageOp) read(values []gorgonia.Value, n int) ([][]float32, error) {
 type forwardOp struct{ stageOp }
 
 func (o *forwardOp) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
-	in, err := o.read(values, len(o.stage.differentiable()))
+	in, err := o.read(values, min(len(values), len(o.stage.differentiable())))
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +171,10 @@ func (o *forwardOp) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 
 // DiffWRT implements [gorgonia.SDOp].
 func (o *forwardOp) DiffWRT(int) []bool {
-	d := slices.Clone(o.stage.differentiable())
+	d := make([]bool, len(o.arrays))
+	copy(d, o.stage.differentiable())
 	if o.rooted {
-		d = append(d, true)
+		d[len(d)-1] = true
 	}
 	return d
 }

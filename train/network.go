@@ -90,12 +90,12 @@ type piece struct {
 
 // cut divides a network into at most about limit pieces. A piece ends where nothing but one value is alive, normally the output of a block; where
 // that does not happen for long, anywhere where only one of its values is needed later. What depends on no field, such as a masked weight, is
-// computed in each piece that needs it.
+// computed in each piece that needs it. Pieces are of at least leastPiece nodes.
 func (n *network) cut(limit int) ([]*piece, error) {
 	c := &cutter{network: n, made: map[string]int{}, last: map[string]int{}}
 	c.classify()
 	c.lives()
-	target := (len(c.moving) + limit - 1) / limit
+	target := max(leastPiece, (len(c.moving)+limit-1)/limit)
 	var pieces []*piece
 	for from := 0; from < len(c.moving); {
 		to := c.end(from, target)
@@ -108,6 +108,9 @@ func (n *network) cut(limit int) ([]*piece, error) {
 	}
 	return pieces, nil
 }
+
+// leastPiece is the number of nodes from which a piece is worth what it costs.
+const leastPiece = 8
 
 // cutter is the state of cut.
 type cutter struct {
