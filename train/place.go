@@ -19,7 +19,6 @@ type place struct {
 	cpu     *kernel.CPU
 	from    []*place // whose outputs are the inputs
 	rest    []*tensor.Tensor
-	fields  []*tensor.Tensor // of the batch: pointers that rest has as well
 	params  []*Parameter
 	spare   *spare
 	dims    []int

@@ -198,4 +198,3 @@ func (s *segment) borrow(m *infer.Memory) *infer.Runner {
 	}
 	return s.session.NewRunnerIn(m)
 }
-

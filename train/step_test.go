@@ -75,8 +75,10 @@ func crossEntropyOf(t testing.TB, m *onnx.Model, batch, classes int) (*network, 
 	}
 	add("LogSoftmax", "log", logits)
 	add("Mul", "each", "log", "labels")
-	n.nodes = append(n.nodes, &onnx.Node{OpType: "ReduceSum", Inputs: []string{"each"}, Outputs: []string{"loss"}, Domain: ops.Domain,
-		Attributes: []*onnx.Attribute{{Name: "keepdims", Type: onnx.AttributeInt}}})
+	n.nodes = append(n.nodes, &onnx.Node{
+		OpType: "ReduceSum", Inputs: []string{"each"}, Outputs: []string{"loss"}, Domain: ops.Domain,
+		Attributes: []*onnx.Attribute{{Name: "keepdims", Type: onnx.AttributeInt}},
+	})
 	n.loss = "loss"
 	return n, map[string]*tensor.Tensor{x.Name: in, "labels": y}
 }
