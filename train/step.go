@@ -157,10 +157,3 @@ func (s *step) keepStates() {
 	}
 }
 
-// close gives back what others may use.
-func (s *step) close() {
-	for _, p := range s.places {
-		p.segment.idle = append(p.segment.idle, p.runner)
-	}
-	_ = s.machine.Close()
-}

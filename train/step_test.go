@@ -32,55 +32,40 @@ func sharedModel(t testing.TB, name string) *onnx.Model {
 	return f.Model
 }
 
-// crossEntropyOf makes a step of a classifier: its nodes, and the cross entropy with labels as one-hot rows.
+// crossEntropyOf makes a network of a classifier with the cross entropy as loss, and a batch of random numbers.
 func crossEntropyOf(t testing.TB, m *onnx.Model, batch, classes int) (*network, map[string]*tensor.Tensor) {
-	n := &network{opset: m.OpsetImports[0].Version, parameters: map[string]*Parameter{}, constants: map[string]*tensor.Tensor{}, fields: map[string]ops.Info{}}
-	for _, w := range m.Graph.Initializers {
-		v, err := tensor.FromONNX(w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v.Type != onnx.Float {
-			n.constants[w.Name] = v.Clone()
-			continue
-		}
-		if n.parameters[w.Name], err = NewParameter(w.Name, v.Clone()); err != nil {
-			t.Fatal(err)
-		}
+	x, logits := m.Graph.Inputs[0], m.Graph.Outputs[0].Name
+	if last := m.Graph.Nodes[len(m.Graph.Nodes)-1]; last.OpType == "Softmax" {
+		logits = last.Inputs[0]
 	}
-	n.nodes = append(n.nodes, m.Graph.Nodes...)
-	x := m.Graph.Inputs[0]
 	shape := []int{batch}
 	for _, d := range x.Type.Tensor.Shape.Dims[1:] {
 		shape = append(shape, int(*d.Value))
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	in, _ := tensor.New(onnx.Float, shape...)
+	in, err := tensor.New(onnx.Float, shape...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range tensor.Of[float32](in) {
 		tensor.Of[float32](in)[i] = float32(r.NormFloat64())
 	}
-	y, _ := tensor.New(onnx.Float, batch, classes)
-	for i := range batch {
-		tensor.Of[float32](y)[i*classes+r.IntN(classes)] = -1 / float32(batch)
+	labels := make([]int64, batch)
+	for i := range labels {
+		labels[i] = r.Int64N(int64(classes))
 	}
-	n.fields[x.Name] = ops.Info{Type: onnx.Float, Shape: ops.MakeShape(shape...)}
-	n.fields["labels"] = ops.Info{Type: onnx.Float, Shape: ops.MakeShape(batch, classes)}
-	add := func(op string, out string, in ...string) {
-		n.nodes = append(n.nodes, &onnx.Node{OpType: op, Inputs: in, Outputs: []string{out}, Domain: ops.Domain})
+	fields := map[string]*tensor.Tensor{x.Name: in, "labels": tensor.From(labels, batch)}
+	known := map[string]ops.Info{}
+	for name, f := range fields {
+		known[name] = ops.Info{Type: f.Type, Shape: ops.MakeShape(f.Shape...)}
 	}
-	logits := m.Graph.Outputs[0].Name
-	if last := n.nodes[len(n.nodes)-1]; last.OpType == "Softmax" {
-		n.nodes = n.nodes[:len(n.nodes)-1]
-		logits = last.Inputs[0]
+	n, err := newNetwork(m, known, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	add("LogSoftmax", "log", logits)
-	add("Mul", "each", "log", "labels")
-	n.nodes = append(n.nodes, &onnx.Node{
-		OpType: "ReduceSum", Inputs: []string{"each"}, Outputs: []string{"loss"}, Domain: ops.Domain,
-		Attributes: []*onnx.Attribute{{Name: "keepdims", Type: onnx.AttributeInt}},
-	})
-	n.loss = "loss"
-	return n, map[string]*tensor.Tensor{x.Name: in, "labels": y}
+	f := NewFormula("loss")
+	n.add(f, f.CrossEntropy(logits, "labels", classes, 0))
+	return n, fields
 }
 
 // TestStepGradients compares the gradients of a whole step with differences of the loss along random directions.

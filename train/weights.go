@@ -1,0 +1,99 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/ops"
+	"github.com/effml/effml/tensor"
+)
+
+// weightInputs lists, by operator, the inputs that are weights where they are initializers; −1 stands for all inputs of more than one element.
+var weightInputs = map[string][]int{
+	"Conv": {1, 2}, "ConvTranspose": {1, 2}, "Gemm": {1, 2}, "MatMul": {0, 1}, "Einsum": {-1},
+	"BatchNormalization": {1, 2}, "InstanceNormalization": {1, 2}, "GroupNormalization": {1, 2}, "LayerNormalization": {1, 2}, "RMSNormalization": {1},
+	"PRelu": {1}, "Gather": {0}, "LSTM": {1, 2, 3}, "GRU": {1, 2, 3}, "RNN": {1, 2, 3}, "Attention": {-1},
+	"Add": {-1}, "Sub": {-1}, "Mul": {-1}, "Div": {-1},
+}
+
+// passing are operators that turn a weight into what another operator uses as a weight.
+var passing = []string{"Mul", "Gather", "GatherElements", "Slice", "Reshape", "Transpose", "MatMul", "QuantizeLinear", "DequantizeLinear", "Concat", "Identity", "Cast", "Pad", "Squeeze", "Unsqueeze", "Flatten"}
+
+// Weights lists the initializers of a graph that training changes, in its order: float32 tensors in the place of weights of layers, also
+// behind what computes these, such as the product of a weight with its mask. Frozen ones are left out.
+func Weights(g *onnx.Graph, frozen func(name string) bool) []*onnx.Tensor {
+	wanted, from := map[string]bool{}, map[string]*onnx.Node{}
+	fixed := map[string]bool{}
+	for _, t := range g.Initializers {
+		fixed[t.Name] = true
+	}
+	for _, n := range g.Nodes {
+		if slices.ContainsFunc(n.Inputs, func(name string) bool { return name != "" && !fixed[name] }) || len(n.Inputs) == 0 {
+			wantWeights(n, wanted)
+			continue
+		}
+		for _, name := range n.Outputs {
+			fixed[name], from[name] = true, n
+		}
+	}
+	for _, n := range slices.Backward(g.Nodes) {
+		if slices.Contains(passing, n.OpType) && slices.ContainsFunc(n.Outputs, func(name string) bool { return wanted[name] && from[name] == n }) {
+			for _, name := range n.Inputs {
+				wanted[name] = true
+			}
+		}
+	}
+	var out []*onnx.Tensor
+	for _, t := range g.Initializers {
+		if n, err := t.NumElements(); wanted[t.Name] && t.DataType == onnx.Float && err == nil && n > 1 && (frozen == nil || !frozen(t.Name)) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func wantWeights(n *onnx.Node, wanted map[string]bool) {
+	for i, name := range n.Inputs {
+		if at := weightInputs[n.OpType]; slices.Contains(at, i) || slices.Contains(at, -1) {
+			wanted[name] = true
+		}
+	}
+}
+
+// newNetwork makes the network that trains a model: its weights become parameters, all else constants, and nodes work as in training. Fields have
+// the types and shapes of inputs, by name, and of what a loss needs beside them.
+func newNetwork(m *onnx.Model, fields map[string]ops.Info, frozen func(name string) bool) (*network, error) {
+	n := &network{parameters: map[string]*Parameter{}, constants: map[string]*tensor.Tensor{}, fields: fields}
+	for _, o := range m.OpsetImports {
+		if o.Domain == "" || o.Domain == "ai.onnx" {
+			n.opset = o.Version
+		}
+	}
+	n.nodes, n.states = trainingMode(m.Graph.Nodes)
+	weights := Weights(m.Graph, frozen)
+	for _, t := range m.Graph.Initializers {
+		v, err := tensor.FromONNX(t)
+		if err != nil {
+			return nil, fmt.Errorf("train: initializer %q: %w", t.Name, err)
+		}
+		v = v.Clone()
+		if !slices.Contains(weights, t) {
+			n.constants[t.Name] = v
+			continue
+		}
+		if n.parameters[t.Name], err = NewParameter(t.Name, v); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// add appends a formula to what the network computes, and makes its result the loss.
+func (n *network) add(f *Formula, loss string) {
+	n.nodes = append(slices.Clone(n.nodes), f.Nodes...)
+	for name, t := range f.Constants {
+		n.constants[name] = t
+	}
+	n.loss = loss
+}
