@@ -8,7 +8,6 @@ import (
 
 	"github.com/effml/effml/internal/isa"
 	"github.com/effml/effml/kernel"
-	"github.com/effml/effml/tensor"
 	"github.com/effml/effml/zoo"
 )
 
@@ -47,23 +46,23 @@ func BenchmarkStep(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				solver := kernel.SGD{Momentum: 0.9}
-				states := map[string][]float32{}
-				for name, p := range n.parameters {
-					states[name] = make([]float32, p.Value.Len())
+				var params []Parameter
+				for _, name := range sortedKeys(n.parameters) {
+					params = append(params, n.parameters[name].solved())
 				}
-				number := 0
+				solver, err := NewSolver(cpu, SolverConfig{Kind: SGD, Momentum: 0.9}, params)
+				if err != nil {
+					b.Fatal(err)
+				}
 				step := func() {
-					number++
 					if _, err := s.run(b.Context(), batch); err != nil {
 						b.Fatal(err)
 					}
-					for _, name := range sortedKeys(n.parameters) {
-						p := n.parameters[name]
-						solver.Update(cpu, kernel.Step{
-							Weights: tensor.Of[float32](p.Value), Gradient: p.gradient(), State: [][]float32{states[name]}, Rate: 0.01, Scale: 1, Number: number,
-						})
-						p.Clear()
+					if _, err := solver.Step(0.01, 1); err != nil {
+						b.Fatal(err)
+					}
+					for _, p := range n.parameters {
+						p.clear()
 					}
 				}
 				step()

@@ -4,8 +4,6 @@ import (
 	"math"
 	"testing"
 
-	"github.com/effml/effml/internal/isa"
-	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/ops"
 	"github.com/effml/effml/tensor"
 )
@@ -94,17 +92,17 @@ func TestLosses(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			z, err := NewParameter("z", tensor.From(c.z, c.shape...))
+			z, err := newParameter("z", tensor.From(c.z, c.shape...))
 			if err != nil {
 				t.Fatal(err)
 			}
 			f := NewFormula("loss")
 			n := &network{
-				opset: 20, parameters: map[string]*Parameter{"z": z}, fields: map[string]ops.Info{"y": {Type: c.field.Type, Shape: ops.MakeShape(c.field.Shape...)}},
+				opset: 20, parameters: map[string]*parameter{"z": z}, fields: map[string]ops.Info{"y": {Type: c.field.Type, Shape: ops.MakeShape(c.field.Shape...)}},
 				loss: c.loss(f), nodes: f.Nodes, constants: f.Constants,
 			}
 			n.nodes = f.Nodes
-			s, err := NewEngine(testCPU(t)).compile(n)
+			s, err := NewEngine(testCPU(t, 2)).compile(n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,14 +120,4 @@ func TestLosses(t *testing.T) {
 			}
 		})
 	}
-}
-
-func testCPU(t testing.TB) *kernel.CPU {
-	set, err := isa.FromEnv()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cpu := kernel.NewCPU(kernel.Options{Threads: 2, ISA: set})
-	t.Cleanup(cpu.Close)
-	return cpu
 }

@@ -9,30 +9,34 @@ import (
 	"github.com/effml/effml/tensor"
 )
 
-// Parameter is a tensor that training changes, of type float32 in Plain layout.
-type Parameter struct {
-	Name  string
-	Value *tensor.Tensor
-	// Grad is the sum of the gradients since the last call of Clear, if there was any.
-	Grad  *tensor.Tensor
-	fresh bool // Grad holds something
+// parameter is a Parameter as networks see it: float32 tensors in Plain layout.
+type parameter struct {
+	name  string
+	value *tensor.Tensor
+	grad  *tensor.Tensor // the sum of the gradients since the last call of clear
+	fresh bool           // there was any
 }
 
-// NewParameter returns a parameter with a value, which it keeps.
-func NewParameter(name string, value *tensor.Tensor) (*Parameter, error) {
+// newParameter returns a parameter with a value, which it keeps.
+func newParameter(name string, value *tensor.Tensor) (*parameter, error) {
 	grad, err := tensor.New(onnx.Float, value.Shape...)
 	if err != nil || value.Type != onnx.Float || value.Layout != tensor.Plain {
 		return nil, fmt.Errorf("train: %q is %s and cannot be trained", name, value)
 	}
-	return &Parameter{Name: name, Value: value, Grad: grad}, nil
+	return &parameter{name: name, value: value, grad: grad}, nil
 }
 
-// Clear sets the gradient to 0.
-func (p *Parameter) Clear() { p.fresh = false }
+// solved returns the parameter for a Solver.
+func (p *parameter) solved() Parameter {
+	return Parameter{Name: p.name, Shape: p.value.Shape, Values: tensor.Of[float32](p.value), Gradient: tensor.Of[float32](p.grad)}
+}
+
+// clear sets the gradient to 0.
+func (p *parameter) clear() { p.fresh = false }
 
 // gradient returns the elements of the gradient.
-func (p *Parameter) gradient() []float32 {
-	g := tensor.Of[float32](p.Grad)
+func (p *parameter) gradient() []float32 {
+	g := tensor.Of[float32](p.grad)
 	if !p.fresh {
 		clear(g)
 		p.fresh = true
@@ -44,7 +48,7 @@ func (p *Parameter) gradient() []float32 {
 type network struct {
 	nodes      []*onnx.Node // in an order in which they can run
 	opset      int64        // of ONNX's own operators
-	parameters map[string]*Parameter
+	parameters map[string]*parameter
 	constants  map[string]*tensor.Tensor
 	fields     map[string]ops.Info // of a batch
 	states     map[string]string   // names of constants, and of the values that replace them after a step
@@ -61,7 +65,7 @@ func (n *network) infer() error {
 		n.known[name] = info
 	}
 	for name, p := range n.parameters {
-		n.known[name] = ops.Info{Type: p.Value.Type, Shape: ops.MakeShape(p.Value.Shape...)}
+		n.known[name] = ops.Info{Type: p.value.Type, Shape: ops.MakeShape(p.value.Shape...)}
 	}
 	for name, t := range n.constants {
 		n.known[name] = ops.Of(t)

@@ -19,7 +19,7 @@ type place struct {
 	cpu     *kernel.CPU
 	from    []*place // whose outputs are the inputs
 	rest    []*tensor.Tensor
-	params  []*Parameter
+	params  []*parameter
 	spare   *spare
 	dims    []int
 
@@ -83,9 +83,9 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 		switch {
 		case !p.segment.trained[i]:
 		case q.fresh:
-			p.given = append(p.given, p.spare.like(q.Grad))
+			p.given = append(p.given, p.spare.like(q.grad))
 		default:
-			p.given = append(p.given, q.Grad)
+			p.given = append(p.given, q.grad)
 		}
 	}
 	out, err := p.runner.Resume(p.ctx, p.late, p.given)
@@ -97,8 +97,8 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 		if !p.segment.trained[i] {
 			continue
 		}
-		if t := out[k]; t != q.Grad {
-			add(p.cpu, tensor.Of[float32](q.Grad), tensor.Of[float32](t))
+		if t := out[k]; t != q.grad {
+			add(p.cpu, tensor.Of[float32](q.grad), tensor.Of[float32](t))
 		}
 		q.fresh = true
 		k++

@@ -100,7 +100,7 @@ func (s *step) place(p *piece, places map[string]*place) (*place, error) {
 	}
 	for _, name := range p.parameters {
 		q := s.network.parameters[name]
-		at.params, at.rest = append(at.params, q), append(at.rest, q.Value)
+		at.params, at.rest = append(at.params, q), append(at.rest, q.value)
 	}
 	for _, name := range p.constants {
 		if !small(name) {
@@ -156,4 +156,3 @@ func (s *step) keepStates() {
 		}
 	}
 }
-

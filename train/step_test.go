@@ -87,13 +87,13 @@ func TestStepGradients(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for range 3 {
 			slope := 0.0
-			direction := map[*Parameter][]float32{}
+			direction := map[*parameter][]float32{}
 			for _, w := range m.Graph.Initializers {
 				p := n.parameters[w.Name]
 				if p == nil {
 					continue
 				}
-				d := make([]float32, p.Value.Len())
+				d := make([]float32, p.value.Len())
 				g := p.gradient()
 				for i := range d {
 					d[i] = g[i]*float32(r.Float64()) + float32(r.NormFloat64()*1e-4)
@@ -103,22 +103,22 @@ func TestStepGradients(t *testing.T) {
 			}
 			at := func(h float32) float64 {
 				for p, d := range direction {
-					v := tensor.Of[float32](p.Value)
+					v := tensor.Of[float32](p.value)
 					for i := range v {
 						v[i] += h * d[i]
 					}
 				}
-				saved := map[*Parameter]*tensor.Tensor{}
+				saved := map[*parameter]*tensor.Tensor{}
 				for p := range direction {
-					saved[p] = p.Grad.Clone()
+					saved[p] = p.grad.Clone()
 				}
 				l, err := s.run(t.Context(), batch)
 				if err != nil {
 					t.Fatal(err)
 				}
 				for p, d := range direction {
-					copy(p.Grad.Bytes(), saved[p].Bytes())
-					v := tensor.Of[float32](p.Value)
+					copy(p.grad.Bytes(), saved[p].Bytes())
+					v := tensor.Of[float32](p.value)
 					for i := range v {
 						v[i] -= h * d[i]
 					}

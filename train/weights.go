@@ -64,7 +64,7 @@ func wantWeights(n *onnx.Node, wanted map[string]bool) {
 // newNetwork makes the network that trains a model: its weights become parameters, all else constants, and nodes work as in training. Fields have
 // the types and shapes of inputs, by name, and of what a loss needs beside them.
 func newNetwork(m *onnx.Model, fields map[string]ops.Info, frozen func(name string) bool) (*network, error) {
-	n := &network{parameters: map[string]*Parameter{}, constants: map[string]*tensor.Tensor{}, fields: fields}
+	n := &network{parameters: map[string]*parameter{}, constants: map[string]*tensor.Tensor{}, fields: fields}
 	for _, o := range m.OpsetImports {
 		if o.Domain == "" || o.Domain == "ai.onnx" {
 			n.opset = o.Version
@@ -82,7 +82,7 @@ func newNetwork(m *onnx.Model, fields map[string]ops.Info, frozen func(name stri
 			n.constants[t.Name] = v
 			continue
 		}
-		if n.parameters[t.Name], err = NewParameter(t.Name, v); err != nil {
+		if n.parameters[t.Name], err = newParameter(t.Name, v); err != nil {
 			return nil, err
 		}
 	}
