@@ -253,20 +253,14 @@ func (s *Solver) Averages() [][]float32 {
 	return all
 }
 
-// Slice is a named part of the state of a training.
-type Slice struct {
-	Name   string
-	Values []float32
-}
-
 // State returns views of all that the solver keeps between steps, besides the number of steps.
 func (s *Solver) State() (all []Slice) {
 	for _, p := range s.params {
 		for k, v := range p.state {
-			all = append(all, Slice{fmt.Sprintf("solver.%d/%s", k, p.Name), v})
+			all = append(all, Slice{fmt.Sprintf("solver.%d/%s", k, p.Name), p.Shape, v})
 		}
 		if p.average != nil {
-			all = append(all, Slice{"average/" + p.Name, p.average})
+			all = append(all, Slice{"average/" + p.Name, p.Shape, p.average})
 		}
 	}
 	return all

@@ -73,6 +73,7 @@ func TestExitCodes(t *testing.T) {
 		{&onnx.FormatError{}, 4},
 		{&onnx.ExternalError{Err: fs.ErrNotExist}, 4},
 		{&job.DataError{Err: cause}, 5},
+		{&job.ResumeError{Err: cause}, 7},
 		{&job.VerifyError{Err: cause}, 8},
 		{&archive.CorruptError{}, 8},
 		{&archive.VersionError{}, 8},

@@ -24,6 +24,7 @@ const (
 	codeGate        = 3
 	codeModel       = 4
 	codeData        = 5
+	codeResume      = 7
 	codeVerify      = 8
 	codeDeadline    = 124
 	codeInterrupted = 130
@@ -42,6 +43,8 @@ func exitCode(err error) int {
 		return codeInterrupted
 	case is[*job.GateError](err):
 		return codeGate
+	case is[*job.ResumeError](err):
+		return codeResume
 	case is[*job.VerifyError](err), is[*archive.CorruptError](err), is[*archive.VersionError](err),
 		is[*archive.NotArchiveError](err), is[*archive.LimitError](err):
 		return codeVerify

@@ -27,6 +27,12 @@ type DataError struct{ Err error }
 func (e *DataError) Error() string { return e.Err.Error() }
 func (e *DataError) Unwrap() error { return e.Err }
 
+// ResumeError is a checkpoint that belongs to another run: it names what differs.
+type ResumeError struct{ Err error }
+
+func (e *ResumeError) Error() string { return e.Err.Error() }
+func (e *ResumeError) Unwrap() error { return e.Err }
+
 // VerifyError is a file that is damaged, or differs from what it was compared with.
 type VerifyError struct{ Err error }
 

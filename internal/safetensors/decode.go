@@ -123,7 +123,7 @@ func (f *File) header(text []byte) (entries []entry, err error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return nil, bad(fmt.Errorf("it is no JSON object (%v)", err))
+		return nil, bad(errors.Join(errors.New("it is no JSON object"), err))
 	}
 	seen := map[string]bool{}
 	for d.More() {
