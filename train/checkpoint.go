@@ -142,7 +142,7 @@ func (m Manifest) sum(list []Slice) string {
 	h := sha256.New()
 	_, _ = h.Write(text) // a hash never fails
 	for _, s := range list {
-		fmt.Fprintf(h, "%q %d\n", s.Name, len(s.Values))
+		_, _ = fmt.Fprintf(h, "%q %d\n", s.Name, len(s.Values))
 		_, _ = h.Write(tensor.From(s.Values, len(s.Values)).Bytes())
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -211,3 +211,40 @@ func TestBadSolvers(t *testing.T) {
 		}
 	}
 }
+
+// Five steps as torch.optim of PyTorch 2.15 does them in float64, with the gradient sin(3t + i).
+func TestSolversAsPyTorch(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		config SolverConfig
+		rate   float64
+		want   [3]float64
+	}{
+		{"SGD", SolverConfig{Momentum: 0.9, Decay: 0.05}, 0.1, [3]float64{0.937907673, -2.06637018, 0.252582165}},
+		{"SGD, nesterov", SolverConfig{Momentum: 0.9, Decay: 0.05, Nesterov: true}, 0.1, [3]float64{0.946855812, -2.06885595, 0.176872228}},
+		{"Adam", SolverConfig{Kind: Adam, Decay: 0.05}, 0.1, [3]float64{0.780517749, -2.09507901, 0.35289192}},
+		{"AdamW", SolverConfig{Kind: AdamW, Decay: 0.05, Beta1: 0.8, Beta2: 0.9, Epsilon: 1e-3}, 0.1, [3]float64{0.928069488, -2.08794913, 0.360022928}},
+		{"RMSprop", SolverConfig{Kind: RMSProp, Decay: 0.05}, 0.01, [3]float64{0.865590895, -2.04445508, 0.414173177}},
+		{"RMSprop, momentum", SolverConfig{Kind: RMSProp, Momentum: 0.9, Beta2: 0.9, Epsilon: 1e-3}, 0.01, [3]float64{0.944984535, -2.0849178, 0.415346455}},
+		{"clip_grad_norm_", SolverConfig{ClipNorm: 1}, 0.1, [3]float64{1.02201154, -2.05023588, 0.42370334}},
+	} {
+		p := Parameter{Name: "w", Shape: []int{3}, Values: []float32{1, -2, 0.5}, Gradient: make([]float32, 3)}
+		s, err := NewSolver(testCPU(t, 1), c.config, []Parameter{p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for step := range 5 {
+			for i := range p.Gradient {
+				p.Gradient[i] = float32(math.Sin(float64(3*step + i)))
+			}
+			if _, err := s.Step(c.rate, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, want := range c.want {
+			if got := float64(p.Values[i]); math.Abs(got-want) > 2e-6*math.Abs(want) {
+				t.Errorf("%s: weight %d is %.9g, want %.9g", c.name, i, got, want)
+			}
+		}
+	}
+}
