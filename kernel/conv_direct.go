@@ -34,11 +34,10 @@ const (
 	collideStride = 512     // elements: rows so far apart, or a multiple, collide in the first-level cache
 )
 
-func (cv *Conv) planDirect(n, h, w int) directPlan {
+func (cv *Conv) planDirect(n, h, w, oh, ow int) directPlan {
 	s := &cv.shape
-	oh, ow := cv.Output(h, w)
 	pointwise := s.pointwise()
-	if pointwise {
+	if pointwise && !cv.apart {
 		n, w, oh, ow = 1, n*h*w, 1, n*h*w
 	}
 	p := directPlan{n: n, oh: oh, ow: ow, groups: 1, colStep: 1, rowStep: s.Stride[0]}
@@ -51,11 +50,11 @@ func (cv *Conv) planDirect(n, h, w int) directPlan {
 	}
 	p.groupPieces = ceilDiv(s.Groups, p.groups)
 	switch height := tileRows(cv.set); {
-	case p.rows > 1 && s.In/s.Groups >= unfoldDepth && 4*ow < 3*height*ceilDiv(ow, height):
+	case p.rows > 1 && !cv.apart && s.In/s.Groups >= unfoldDepth && 4*ow < 3*height*ceilDiv(ow, height):
 		p.unfolded = scratchStride(k)
 		p.rows = min(p.rows, max(1, directUnfold/(ow*p.unfolded)))
 		p.scratch = p.rows * ow * p.unfolded
-	case !pointwise && (s.Pads != [4]int{} || p.lda%collideStride == 0):
+	case (!pointwise || cv.apart) && (s.beyond(h, w, oh, ow) || p.lda%collideStride == 0):
 		p.planCopy(s, w)
 	}
 	p.rowPieces = ceilDiv(oh, p.rows)
@@ -88,6 +87,12 @@ func (p *directPlan) planCopy(s *ConvShape, w int) {
 		p.rows--
 	}
 	p.scratch = roundUp(p.copyRows(wy)*p.pitch, cacheLine)
+}
+
+// beyond reports whether windows see anything but the image, or not where it begins.
+func (s *ConvShape) beyond(h, w, oh, ow int) bool {
+	wy, wx := s.window(0, h), s.window(1, w)
+	return s.Pads != [4]int{} || wy.start(oh-1)+wy.extent() > h || wx.start(ow-1)+wx.extent() > w
 }
 
 // pointwise reports whether every output pixel depends on the input pixel at its place alone.
@@ -135,9 +140,9 @@ func (t *convTask) directPiece(i, worker int) {
 	}
 	act, _, _, more := clipOnly(t.ep.Act)
 	for g := from; g < to; g++ {
-		packed := t.cv.packed[g]
-		b := rowBlock{m: p.ow, lda: p.lda, offsets: t.offsets, k: packed.k / len(t.offsets), ldc: s.Out, addStride: s.Out}
-		b.blocks, b.step = rows, p.rowStep*p.pitch
+		packed := &t.cv.packed[g]
+		b := rowBlock{m: p.ow, lda: p.lda, offsets: t.offsets, k: packed.k / len(t.offsets), ldc: t.to.pixel, addStride: s.Out}
+		b.blocks, b.step, b.dstStep = rows, p.rowStep*p.pitch, t.to.row
 		switch {
 		case p.unfolded > 0:
 			t.unfold(scratch, src[g*in:], y, rows)
@@ -147,7 +152,7 @@ func (t *convTask) directPiece(i, worker int) {
 		default:
 			b.a = src[y*s.Stride[0]*p.pitch+g*in:]
 		}
-		start := (image*p.oh+y)*p.ow*s.Out + g*out
+		start := image*t.to.image + y*t.to.row + g*out
 		b.dst = t.dst[start:]
 		b.ep = Epilogue{Bias: t.ep.Bias[g*out : (g+1)*out], Act: act}
 		if t.ep.Add != nil {

@@ -282,7 +282,8 @@ func TestWinogradError(t *testing.T) {
 		want, _ := slowConv(s, k.src.data, k.weights.data, nil, 1, 16, 16, nil)
 		widest := max(slices.Max(want), -slices.Min(want))
 		for _, win := range []*winograd{newF23(), newF43()} {
-			cv := newConv(c, s, k.weights.data, nil, minimal, win)
+			cv := planConv(c, s, plainOrder(&s), minimal, win)
+			cv.Own(c, k.weights.data, nil)
 			got := make([]float32, len(want))
 			cv.Run(c, got, k.src.data, 1, 16, 16, nil, make([]float32, cv.Scratch(1, 16, 16)))
 			worst := 0.0

@@ -70,15 +70,15 @@ func newGradRun(c *CPU, l *convLayer, batch int, what string) (run func(), flops
 	flops = 2 * float64(batch*oh*ow) * float64(len(weights))
 	switch what {
 	case "forward":
-		cv := NewConv(c, s, weights, nil, l.size, l.size)
-		scratch := alignedFloats(cv.Scratch(batch, l.size, l.size))
-		return func() { cv.Run(c, y, x, batch, l.size, l.size, nil, scratch) }, flops
+		cv := PlanConv(c, s, l.size, l.size)
+		memory, scratch := alignedFloats(cv.Memory()), alignedFloats(cv.Scratch(batch, l.size, l.size))
+		return func() { cv.Load(c, weights, nil, memory); cv.Run(c, y, x, batch, l.size, l.size, nil, scratch) }, flops
 	case "input":
-		cv := NewConvTranspose(c, ConvShape{
+		cv := PlanConvTranspose(c, ConvShape{
 			In: s.Out, Out: s.In, Groups: s.Groups, Kernel: s.Kernel, Stride: s.Stride, Dilation: s.Dilation, Pads: s.Pads,
-		}, weights, nil)
-		scratch := alignedFloats(cv.Scratch(batch, oh, ow))
-		return func() { cv.Run(c, x, y, batch, oh, ow, l.size, l.size, nil, scratch) }, flops
+		}, l.size, l.size)
+		memory, scratch := alignedFloats(cv.Memory()), alignedFloats(cv.Scratch(batch, oh, ow, l.size, l.size))
+		return func() { cv.Load(c, weights, nil, memory); cv.Run(c, x, y, batch, oh, ow, l.size, l.size, nil, scratch) }, flops
 	}
 	g := NewConvWeightGrad(c, s, batch, l.size, l.size)
 	scratch := alignedFloats(g.Scratch())

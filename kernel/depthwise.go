@@ -16,8 +16,9 @@ type slideTask struct {
 	n, oh, ow     int
 	dst, src      []float32
 	weights, bias []float32 // of kernelTapsDot; weights are what is spread
-	ep            Epilogue  // its Add and Act
-	countPad      bool      // of kernelTapsSum and kernelSpreadAll: what is summed is divided by all taps in the padded image
+	to            place
+	ep            Epilogue // its Add and Act
+	countPad      bool     // of kernelTapsSum and kernelSpreadAll: what is summed is divided by all taps in the padded image
 
 	pieces int
 	lists  [][]int // of taps, twice as long as there are taps, one a worker
@@ -111,7 +112,7 @@ func (r *slideRow) at(image, oy, ox, i, j int) int {
 }
 
 func (r *slideRow) output(image, oy, ox int) []float32 {
-	return r.dst[((image*r.oh+oy)*r.ow+ox)*r.ch:]
+	return r.dst[image*r.to.image+oy*r.to.row+ox*r.to.pixel:]
 }
 
 // fast computes pixels whose windows lie inside the image, but for rows before top and from bottom on.
@@ -123,7 +124,7 @@ func (r *slideRow) fast(image, oy, ox, pixels, top, bottom int) {
 		dst: r.output(image, oy, ox), src: r.src[r.at(image, oy, ox, top, 0):],
 		w: r.weights[top*r.x.kernel*r.ch:], bias: r.bias,
 		pixels: pixels, ch: r.ch, height: bottom - top,
-		dstStep: r.ch, srcStep: r.ch, srcRow: r.y.dilation * r.x.size * r.ch, wStep: r.ch,
+		dstStep: r.to.pixel, srcStep: r.ch, srcRow: r.y.dilation * r.x.size * r.ch, wStep: r.ch,
 		lo: r.lo, hi: r.hi, width: r.x.kernel, stride: r.x.stride,
 	})
 }
@@ -132,7 +133,7 @@ func (r *slideRow) fast(image, oy, ox, pixels, top, bottom int) {
 func (r *slideRow) pixels(image, oy, ox, pixels, top, bottom int) {
 	left, right := r.x.inside(ox, 0, 0)
 	a := tapArgs{
-		pixels: pixels, ch: r.ch, dstStep: r.ch, srcStep: r.x.stride * r.ch,
+		pixels: pixels, ch: r.ch, dstStep: r.to.pixel, srcStep: r.x.stride * r.ch,
 		at: r.list[:0], wAt: r.list[len(r.list)/2:][:0], lo: r.lo, hi: r.hi,
 	}
 	if r.kind == kernelTapsMax || r.kind == kernelSpreadFirst {

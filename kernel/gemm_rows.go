@@ -22,6 +22,7 @@ type rowBlock struct {
 
 	// More blocks with the same panels, block i's first row at a[i·step], its results after those of the block before. They take no scratch.
 	blocks, step int // 0: one
+	dstStep      int // from the results of a block to those of the next; 0: they follow
 
 	ep        Epilogue // Bias has N elements; row i of Add, which may be dst, begins at i·addStride
 	addStride int
@@ -136,8 +137,12 @@ func (p *Packed) chunk(t *tile, r *rowBlock, at, row, from, to int, first, last 
 		for block := range max(1, r.blocks) {
 			at := block * r.m
 			t.a = unsafe.Add(a, 4*block*r.step)
-			t.c = unsafe.Pointer(&r.dst[at*r.ldc+n])
-			_ = r.dst[(at+r.m-1)*r.ldc+n+int(t.columns)-1]
+			to := at * r.ldc
+			if r.dstStep > 0 {
+				to = block * r.dstStep
+			}
+			t.c = unsafe.Pointer(&r.dst[to+n])
+			_ = r.dst[to+(r.m-1)*r.ldc+n+int(t.columns)-1]
 			t.add = at32(add, at*r.addStride+n)
 			rows := 0
 			for i := range tiles {

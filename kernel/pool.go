@@ -64,6 +64,7 @@ func poolGrad(c *CPU, kind convKernel, dx, src, dy []float32, n, ch, h, w int, s
 	t := slideTasks.Get().(*slideTask)
 	t.kind, t.dst, t.src, t.weights, t.countPad = kind, dx, src, dy, s.CountPad
 	t.x, t.y, t.ch, t.n, t.oh, t.ow = s.window(1, w), s.window(0, h), ch, n, oh, ow
+	t.to = dense(oh, ow, ch)
 	t.run(c)
 	t.release()
 }
@@ -73,6 +74,7 @@ func pool(c *CPU, kind convKernel, dst, src []float32, n, ch, h, w int, s *PoolS
 	t.kind, t.dst, t.src, t.countPad = kind, dst, src, s.CountPad
 	t.x, t.y, t.ch, t.n = s.window(1, w), s.window(0, h), ch, n
 	t.oh, t.ow = s.Output(h, w)
+	t.to = dense(t.oh, t.ow, ch)
 	t.run(c)
 	t.release()
 }

@@ -27,8 +27,7 @@ const (
 	nearWeights   = 1 << 18 // elements of weights that stay in the second-level cache
 )
 
-func (cv *Conv) planMinimal(n, h, w int) minimalPlan {
-	oh, ow := cv.Output(h, w)
+func (cv *Conv) planMinimal(n, oh, ow int) minimalPlan {
 	win, set, s := cv.winograd, cv.set, &cv.shape
 	p := minimalPlan{tilesX: ceilDiv(ow, win.out), tilesY: ceilDiv(oh, win.out), size: win.size * win.size}
 	p.total = n * p.tilesX * p.tilesY

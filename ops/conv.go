@@ -62,11 +62,15 @@ func (forward) channels(groups int, w []int) kernel.ConvShape {
 // macs counts a multiplication for each element of the result and of a window.
 func (forward) macs(_, w, y []int) int64 { return int64(product(y)) * int64(product(w[1:])) }
 
-func (forward) prepare(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel {
-	return forwardImages{kernel.NewConv(cpu, s, weights, bias, size[0], size[1])}
+func (forward) images(cpu *kernel.CPU, s kernel.ConvShape, size [2]int) imageKernel {
+	return forwardImages{kernel.PlanConv(cpu, s, size[0], size[1])}
 }
 
 type forwardImages struct{ *kernel.Conv }
+
+func (f forwardImages) own(cpu *kernel.CPU, weights, bias []float32) { f.Own(cpu, weights, bias) }
+
+func (f forwardImages) scratch(n int, in, _ [2]int) int { return f.Scratch(n, in[0], in[1]) }
 
 func (f forwardImages) run(cpu *kernel.CPU, dst, src []float32, n int, in, _ [2]int, ep *kernel.Epilogue, scratch []float32) {
 	f.Run(cpu, dst, src, n, in[0], in[1], ep, scratch)
@@ -135,37 +139,17 @@ func multiplyTransposed[T float32 | float64](cpu *kernel.CPU, dst []T, ldc int, 
 	}
 }
 
-// Gradient is transposed convolution for the input; for the weights what ConvWeightGrad does, and for the bias the sum over all pixels.
-func (o *conv) Gradient(g *Gradient) error {
-	dy, _ := g.Of(0)
-	x, w := g.In(0).Dims(), g.In(1).Dims()
-	slides, err := o.window.slides(nil, x[2:], w[2:])
-	if err != nil {
-		return err
-	}
+func (forward) gradient(g *Gradient, groups int, slides []slide, dy Value) {
 	if g.Wants(0) {
 		extra := make([]int, len(slides))
 		for i, s := range slides {
 			extra[i] = s.in - ((s.out-1)*s.stride + s.extent() - s.before - s.after)
 		}
-		g.Set(0, g.Node("ConvTranspose", append(windowAttributes(slides, o.groups), attrInts("output_padding", extra...)), dy, g.In(1)))
+		g.Set(0, g.Node("ConvTranspose", append(windowAttributes(slides, groups), attrInts("output_padding", extra...)), dy, g.In(1)))
 	}
 	if g.Wants(1) {
-		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(slides, o.groups), g.In(0), dy))
+		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(slides, groups), g.In(0), dy))
 	}
-	if g.Wants(2) {
-		g.Set(2, g.channelSum(dy))
-	}
-	return nil
-}
-
-// channelSum sums v [N, C, …] to [C].
-func (g *Gradient) channelSum(v Value) Value {
-	axes := []int{0}
-	for i := 2; i < len(v.Dims()); i++ {
-		axes = append(axes, i)
-	}
-	return g.Reshape(g.ReduceSum(v, axes...), v.Dims()[1:2])
 }
 
 // windowAttributes describes how a kernel slides.

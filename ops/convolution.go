@@ -33,12 +33,14 @@ type direction interface {
 	lay(w *window, i, n, kernel, in int) (slide, int, error)
 	// channels describes weights of a shape.
 	channels(groups int, w []int) kernel.ConvShape
-	// prepare makes a kernel for images, of which it may be told the size.
-	prepare(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
+	// images plans a kernel, see imageMaker.
+	images(cpu *kernel.CPU, s kernel.ConvShape, size [2]int) imageKernel
 	// macs counts multiplications for shapes of input and output that are known.
 	macs(x, w, y []int) int64
 	// general computes y of float32 or float64 but for the bias and what is fused.
 	general(c *Call, groups int, s *convState, y *tensor.Tensor)
+	// gradient sets those of x and weights that are wanted, for dy and how the window lies.
+	gradient(g *Gradient, groups int, s []slide, dy Value)
 }
 
 func newConvolution(n *Node, d direction, w *window) (Op, error) {
@@ -144,7 +146,7 @@ func (o *convolution) Pack(cpu *kernel.CPU, info []Info) (Op, []int, error) {
 	if err := o.window.fits(rank, w.Shape[2:]); err != nil {
 		return nil, nil, fmt.Errorf("input 1: %w", err)
 	}
-	iw, dropped := newImageWeights(info[:o.own(len(info))], o.channels(o.groups, w.Shape), o.prepare)
+	iw, dropped := newImageWeights(info[:o.own(len(info))], o.channels(o.groups, w.Shape), o.direction.images)
 	if iw == nil {
 		return nil, nil, nil
 	}
@@ -179,15 +181,12 @@ func (o *convolution) PackedBytes() int64 { return o.weights.bytes() }
 
 // Scratch asks for the kernel's memory, and for repacked images of one dimension, which have no layout that is channels-last.
 func (o *convolution) Scratch(cpu *kernel.CPU, in []Info) int {
-	x, ok := in[0].Shape.Known()
-	if !ok || o.weights == nil || len(x) != len(o.weights.shape) {
-		return 0
-	}
+	x, w, ok := imageShapes(in, o.weights)
 	var s convState
-	if err := o.slides(&s, x, o.weights.shape); err != nil {
+	if !ok || o.slides(&s, x, w) != nil {
 		return 0
 	}
-	return o.weights.scratch(cpu, s.slides, x, product(s.shape[2:]))
+	return imageScratch(o.kernel(cpu, &s, w), x, s.shape, o.weights == nil)
 }
 
 func (o *convolution) Run(c *Call) error { return throughFloat32(c, o) }
@@ -205,11 +204,7 @@ func (o *convolution) run(c *Call) error {
 		return err
 	}
 	if x.Type == onnx.Float && len(x.Shape) <= 4 && product(w) > 0 {
-		k := o.weights
-		if k == nil {
-			k, _ = newImageWeights(describeValues(c.In[:o.own(len(c.In))]), o.channels(o.groups, w), o.prepare)
-		}
-		return o.images(c, s, k.prepared(c.CPU, s.slides), y)
+		return o.fused.images(c, s, o.kernel(c.CPU, s, w), o.weights == nil, y)
 	}
 	switch {
 	case x.Layout != tensor.Plain:
@@ -230,6 +225,14 @@ func (o *convolution) run(c *Call) error {
 		}
 	}
 	return o.finish(c, y, to)
+}
+
+// kernel returns the one for weights of a shape, which it has if they are prepared.
+func (o *convolution) kernel(cpu *kernel.CPU, s *convState, w []int) imageKernel {
+	if o.weights != nil {
+		return o.weights.prepared(cpu, s.slides)
+	}
+	return s.plan.of(cpu, o.channels(o.groups, w), s.slides, o.direction.images)
 }
 
 // plan checks the operands and returns the shape of the weights.
@@ -284,6 +287,29 @@ func (o *convolution) bias(c *Call) *tensor.Tensor {
 		return nil
 	}
 	return c.In[2]
+}
+
+// Gradient is a convolution of the other direction for the input; for the weights what ConvWeightGrad does, and for the bias the sum over all pixels.
+func (o *convolution) Gradient(g *Gradient) error {
+	var s convState
+	if err := o.slides(&s, g.In(0).Dims(), g.In(1).Dims()); err != nil {
+		return err
+	}
+	dy, _ := g.Of(0)
+	if g.Wants(2) {
+		g.Set(2, g.channelSum(dy))
+	}
+	o.gradient(g, o.groups, s.slides, dy)
+	return nil
+}
+
+// channelSum sums v [N, C, …] to [C].
+func (g *Gradient) channelSum(v Value) Value {
+	axes := []int{0}
+	for i := 2; i < len(v.Dims()); i++ {
+		axes = append(axes, i)
+	}
+	return g.Reshape(g.ReduceSum(v, axes...), v.Dims()[1:2])
 }
 
 // addBias adds to rows of n elements an element each, again from the first when bias ends.

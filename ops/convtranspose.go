@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -90,11 +91,17 @@ func (backward) channels(groups int, w []int) kernel.ConvShape {
 // macs counts a multiplication for each element of the input and of a window of results.
 func (backward) macs(x, w, _ []int) int64 { return int64(product(x)) * int64(product(w[1:])) }
 
-func (backward) prepare(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, _ [2]int) imageKernel {
-	return backwardImages{kernel.NewConvTranspose(cpu, s, weights, bias)}
+func (backward) images(cpu *kernel.CPU, s kernel.ConvShape, size [2]int) imageKernel {
+	return backwardImages{kernel.PlanConvTranspose(cpu, s, size[0], size[1])}
 }
 
 type backwardImages struct{ *kernel.ConvTranspose }
+
+func (b backwardImages) own(cpu *kernel.CPU, weights, bias []float32) { b.Own(cpu, weights, bias) }
+
+func (b backwardImages) scratch(n int, in, out [2]int) int {
+	return b.Scratch(n, in[0], in[1], out[0], out[1])
+}
 
 func (b backwardImages) run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32) {
 	b.Run(cpu, dst, src, n, in[0], in[1], out[0], out[1], ep, scratch)
@@ -133,21 +140,12 @@ func spreadOut[T float32 | float64](c *Call, groups int, s *convState, y *tensor
 	}
 }
 
-// Gradient is convolution for the input; for the weights the gradient of that, and for the bias the sum over all pixels.
-func (o *convTranspose) Gradient(g *Gradient) error {
-	dy, _ := g.Of(0)
-	x, w := g.In(0).Dims(), g.In(1).Dims()
-	var s convState
-	if err := o.slides(&s, x, w); err != nil {
-		return err
-	}
-	if g.Wants(2) {
-		g.Set(2, g.channelSum(dy))
-	}
-	// Pixels of the output that no window reaches are cut off, and the padding of those at the end that reach beyond it is what is left.
+// gradient is without pixels of the output that no window reaches: they are cut off, and the padding of those at the end that reach beyond it is
+// what is left.
+func (backward) gradient(g *Gradient, groups int, slides []slide, dy Value) {
 	ends := slices.Clone(dy.Dims())
-	for i := range s.slides {
-		d := &s.slides[i]
+	for i := range slides {
+		d := &slides[i]
 		reach := (d.out-1)*d.stride + d.extent() - d.before
 		d.in = min(d.in, reach)
 		d.after, ends[i+2] = reach-d.in, d.in
@@ -156,10 +154,9 @@ func (o *convTranspose) Gradient(g *Gradient) error {
 		dy = g.apply("Slice", dy, g.Ints(make([]int, len(ends))...), g.Ints(ends...))
 	}
 	if g.Wants(0) {
-		g.Set(0, g.Node("Conv", windowAttributes(s.slides, o.groups), dy, g.In(1)))
+		g.Set(0, g.Node("Conv", windowAttributes(slides, groups), dy, g.In(1)))
 	}
 	if g.Wants(1) {
-		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(s.slides, o.groups), dy, g.In(0)))
+		g.Set(1, g.Node("ConvWeightGrad", windowAttributes(slides, groups), dy, g.In(0)))
 	}
-	return nil
 }

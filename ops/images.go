@@ -16,24 +16,45 @@ type convState struct {
 	slides   []slide
 	at       positions
 	epilogue kernel.Epilogue
+	plan     imagePlan
 }
 
-// imageKernel is a convolution of images, of either direction, with prepared weights.
+// imageKernel is a convolution of images, of either direction, whose weights are prepared or are to be loaded before each run.
 type imageKernel interface {
 	Bytes() int
-	Scratch(n, h, w int) int
+	Memory() int // that Load needs
+	Load(cpu *kernel.CPU, weights, bias, memory []float32)
+	own(cpu *kernel.CPU, weights, bias []float32) // loads to memory that it keeps
+	scratch(n int, in, out [2]int) int
 	run(cpu *kernel.CPU, dst, src []float32, n int, in, out [2]int, ep *kernel.Epilogue, scratch []float32)
 }
 
-// prepareImages makes a kernel of weights, for images of which it may be told the size.
-type prepareImages func(cpu *kernel.CPU, s kernel.ConvShape, weights, bias []float32, size [2]int) imageKernel
+// imageMaker plans a kernel; size is that of the image that the windows slide over, which of a transposed convolution is the result.
+type imageMaker func(cpu *kernel.CPU, s kernel.ConvShape, size [2]int) imageKernel
+
+// imagePlan is a kernel for weights that are not constant, and what it is for.
+type imagePlan struct {
+	kernel imageKernel
+	shape  kernel.ConvShape
+	size   [2]int
+	cpu    *kernel.CPU
+}
+
+// of returns a kernel, the last one if that is for the same.
+func (p *imagePlan) of(cpu *kernel.CPU, channels kernel.ConvShape, s []slide, plan imageMaker) imageKernel {
+	shape, size := convShape(channels, s)
+	if p.kernel == nil || p.shape != shape || p.size != size || p.cpu != cpu {
+		*p = imagePlan{plan(cpu, shape, size), shape, size, cpu}
+	}
+	return p.kernel
+}
 
 // imageWeights are constant weights, prepared for each padding that occurs: it may depend on the size of the images.
 type imageWeights struct {
 	shape         []int
 	channels      kernel.ConvShape // channels and groups only
 	weights, bias []float32        // nil when no other padding can occur
-	prepare       prepareImages
+	plan          imageMaker
 
 	mu   sync.Mutex
 	made []*madeKernel
@@ -46,9 +67,9 @@ type madeKernel struct {
 
 // newImageWeights takes the values of input 1 and, if there is one, of the bias, input 2, and lists these inputs. It
 // returns nil if they are not constants for images of one or two dimensions in float32.
-func newImageWeights(in []Info, channels kernel.ConvShape, prepare prepareImages) (*imageWeights, []int) {
+func newImageWeights(in []Info, channels kernel.ConvShape, plan imageMaker) (*imageWeights, []int) {
 	w := in[1].Value
-	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), prepare: prepare}
+	iw := &imageWeights{shape: slices.Clone(w.Shape), channels: channels, weights: tensor.Of[float32](w), plan: plan}
 	taken := []int{1}
 	if len(in) > 2 && !in[2].Missing() {
 		b := in[2].Value
@@ -64,15 +85,6 @@ func newImageWeights(in []Info, channels kernel.ConvShape, prepare prepareImages
 // packable reports whether a value is constant weights for images of one or two dimensions.
 func packable(w *tensor.Tensor) bool {
 	return w != nil && w.Type == onnx.Float && (len(w.Shape) == 3 || len(w.Shape) == 4) && w.Len() > 0
-}
-
-// describeValues describes tensors as constants.
-func describeValues(ts []*tensor.Tensor) []Info {
-	out := describeAll(ts)
-	for i, t := range ts {
-		out[i].Value = t
-	}
-	return out
 }
 
 // release forgets the weights as they were given.
@@ -114,19 +126,33 @@ func (w *imageWeights) prepared(cpu *kernel.CPU, s []slide) imageKernel {
 			return m.kernel
 		}
 	}
-	m := &madeKernel{k.Pads, w.prepare(cpu, k, w.weights, w.bias, size)}
+	m := &madeKernel{k.Pads, w.plan(cpu, k, size)}
+	m.kernel.own(cpu, w.weights, w.bias)
 	w.made = append(w.made, m)
 	return m.kernel
 }
 
-// scratch returns what images needs for an input of shape x and outer pixels of output.
-func (w *imageWeights) scratch(cpu *kernel.CPU, s []slide, x []int, outer int) int {
-	size := imageSize(x)
-	n := w.prepared(cpu, s).Scratch(x[0], size[0], size[1])
+// imageScratch returns what images needs for an input of shape x and an output of shape y, with a kernel that has its weights or is to load them.
+func imageScratch(k imageKernel, x, y []int, load bool) int {
+	n := k.scratch(x[0], imageSize(x), imageSize(y))
+	if load {
+		n += k.Memory()
+	}
 	if len(x) == 3 { // has no layout that is channels-last
-		n += product(x) + x[0]*w.channels.Out*outer
+		n += product(x) + product(y)
 	}
 	return n
+}
+
+// imageShapes returns the shapes of input 0 and of weights, prepared or input 1, and whether a kernel will run on them.
+func imageShapes(in []Info, prepared *imageWeights) (x, w []int, ok bool) {
+	x, ok = in[0].Shape.Known()
+	if prepared != nil {
+		w = prepared.shape
+	} else if known, there := in[1].Shape.Known(); there {
+		w = known
+	}
+	return x, w, ok && in[0].Type == onnx.Float && len(x) == len(w) && len(x) >= 3 && len(x) <= 4 && product(w) > 0
 }
 
 // imageSize is the height and width of images [N, C, H, W] or [N, C, W].
@@ -137,8 +163,9 @@ func imageSize(shape []int) [2]int {
 	return [2]int{shape[2], shape[3]}
 }
 
-// images runs a kernel from input 0 to y, both of which it repacks unless they are channels-last.
-func (f fused) images(c *Call, s *convState, k imageKernel, y *tensor.Tensor) error {
+// images runs a kernel from input 0 to y, both of which it repacks unless they are channels-last. If load, the kernel gets its weights from
+// inputs 1 and 2.
+func (f fused) images(c *Call, s *convState, k imageKernel, load bool, y *tensor.Tensor) error {
 	add, err := f.addend(c, y)
 	if err != nil {
 		return err
@@ -153,8 +180,11 @@ func (f fused) images(c *Call, s *convState, k imageKernel, y *tensor.Tensor) er
 	src, dst := tensor.Of[float32](x), tensor.Of[float32](y)
 	repackIn := x.Layout == tensor.Plain && ch > 1 && inner > 1
 	repackOut := x.Layout == tensor.Plain && m > 1 && outer > 1
-	own := k.Scratch(n, in[0], in[1])
+	own := k.scratch(n, in, out)
 	need := own
+	if load {
+		need += k.Memory()
+	}
 	if repackIn {
 		need += len(src)
 	}
@@ -163,6 +193,14 @@ func (f fused) images(c *Call, s *convState, k imageKernel, y *tensor.Tensor) er
 	}
 	scratch := c.scratch(need)
 	rest := scratch[own:]
+	if load {
+		var bias []float32
+		if f.own(len(c.In)) > 2 && c.In[2] != nil {
+			bias = tensor.Of[float32](c.In[2])
+		}
+		k.Load(c.CPU, tensor.Of[float32](c.In[1]), bias, rest[:k.Memory()])
+		rest = rest[k.Memory():]
+	}
 	if repackIn {
 		kernel.ChannelsLast(c.CPU, rest[:len(src)], src, n, ch, inner)
 		src, rest = rest[:len(src)], rest[len(src):]

@@ -500,8 +500,21 @@ func TestNetworkAllocations(t *testing.T) {
 	}
 	cpu := newTestCPU(t)
 	r := rand.New(rand.NewPCG(11, 12))
+	run := func(e example, op Op, c *Call) {
+		once := func() {
+			if err := op.Run(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		once()
+		if n := testing.AllocsPerRun(50, once); n >= 1 {
+			t.Errorf("%s of %s: %v allocations a run", e.name, e.in, n)
+		}
+	}
 	for _, e := range []example{
 		{"Conv-11", "pads=1,1,1,1", "2,4,8,8 8,4,3,3 8", ""},
+		{"Conv-11", "pads=1,1,1,1 group=4", "2,4,8,8 4,1,3,3 4", ""},
+		{"ConvTranspose-11", "pads=1,1,1,1", "1,4,12,12 4,6,3,3 6", ""},
 		{"Conv-11", "", "2,4,9 8,4,3 8", ""},
 		{"ConvTranspose-11", "strides=2,2", "1,4,5,5 4,6,2,2 6", ""},
 		{"Gemm-13", "transB=1", "5,16 8,16 8", ""},
@@ -532,6 +545,7 @@ func TestNetworkAllocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		run(e, op, callOf(cpu, op, e.node(len(in), 1), in))
 		c := callOf(cpu, op, e.node(len(in), 1), in)
 		if p, ok := op.(Packer); ok {
 			info := describeValues(in)
@@ -548,14 +562,15 @@ func TestNetworkAllocations(t *testing.T) {
 				}
 			}
 		}
-		run := func() {
-			if err := op.Run(c); err != nil {
-				t.Fatal(err)
-			}
-		}
-		run()
-		if n := testing.AllocsPerRun(50, run); n >= 1 {
-			t.Errorf("%s of %s: %v allocations a run", e.name, e.in, n)
-		}
+		run(e, op, c)
 	}
+}
+
+// describeValues describes tensors as constants.
+func describeValues(ts []*tensor.Tensor) []Info {
+	out := describeAll(ts)
+	for i, t := range ts {
+		out[i].Value = t
+	}
+	return out
 }
