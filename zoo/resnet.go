@@ -58,7 +58,7 @@ func resnetCIFAR(n int) func(*builder, value, Options) value {
 				x = b.residual(name, x, layers, func(out value) value { return b.identity(name+".shortcut", x, out, stride) })
 			}
 		}
-		return b.linear("fc", b.flatten(b.globalPool("avgpool", x)), o.Classes)
+		return b.linear("linear", b.flatten(b.globalPool("avgpool", x)), o.Classes)
 	}
 }
 
