@@ -20,8 +20,8 @@ func plainOrder(s *ConvShape) weightOrder {
 }
 
 const (
-	loadElements  = 1 << 12 // elements of a block of rows of a panel that is laid out together: it stays in the first-level cache
-	loadAlign = 2 * cacheLine
+	loadElements = 1 << 12 // elements of a block of rows of a panel that is laid out together: it stays in the first-level cache
+	loadAlign    = 2 * cacheLine
 )
 
 // matrixStep is the number of elements from a packed matrix to the next.

@@ -21,7 +21,8 @@ func LayerNormGrad(c *CPU, dx, dgamma, dbeta, src, dy, gamma []float32, outer, n
 	parts := ceilDiv(outer, t.chunk)
 	t.scratch = grow(t.scratch, 2*n*parts+(3*n)*c.Threads())
 	t.chunks = parts
-	t.run(c, outer, t.chunk)
+	t.outer = outer
+	t.run(c, parts, 1)
 	for k := range n {
 		var g, b float64
 		for part := range parts {
@@ -35,11 +36,11 @@ func LayerNormGrad(c *CPU, dx, dgamma, dbeta, src, dy, gamma []float32, outer, n
 
 func layerGradPiece(t *vecTask, lo, hi, worker int) {
 	n := t.n
-	for ; lo < hi; lo += t.chunk { // one part, unless all rows are few
-		part := t.scratch[2*n*(lo/t.chunk):][:2*n]
-		own := t.scratch[2*n*t.chunks+3*n*worker:][:3*n]
+	own := t.scratch[2*n*t.chunks+3*n*worker:][:3*n]
+	for i := lo; i < hi; i++ {
+		part := t.scratch[2*n*i:][:2*n]
 		clear(part)
-		for r := lo; r < min(hi, lo+t.chunk); r++ {
+		for r := i * t.chunk; r < min(t.outer, (i+1)*t.chunk); r++ {
 			layerGradRow(t, t.dst[r*n:][:n], t.src[r*n:][:n], t.y[r*n:][:n], part[:n], part[n:], own)
 		}
 	}

@@ -29,14 +29,16 @@ func (m *machine) moments(g, m1, m2 vec, c func(string) operand.Mem) (n1, n2, ra
 
 var solvers = []solver{
 	{
-		"Descent", []string{"w", "gradient"},
+		"Descent",
+		[]string{"w", "gradient"},
 		[]string{"scale", "decay", "rate"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			return []vec{m.subMul(m.copy(x[0]), m.gradient(x[0], x[1], c), c("rate")), nil}
 		},
 	},
 	{
-		"Momentum", []string{"w", "gradient", "s"},
+		"Momentum",
+		[]string{"w", "gradient", "s"},
 		[]string{"scale", "decay", "momentum", "rateS", "rateG"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			g := m.gradient(x[0], x[1], c)
@@ -45,7 +47,8 @@ var solvers = []solver{
 		},
 	},
 	{
-		"Adam", []string{"w", "gradient", "s", "t"},
+		"Adam",
+		[]string{"w", "gradient", "s", "t"},
 		[]string{"scale", "decay", "keep", "beta1", "rest1", "beta2", "rest2", "root", "epsilon", "rate"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			s, t, ratio := m.moments(m.gradient(x[0], x[1], c), x[2], x[3], c)
@@ -53,7 +56,8 @@ var solvers = []solver{
 		},
 	},
 	{
-		"LAMB", []string{"w", "gradient", "s", "t"},
+		"LAMB",
+		[]string{"w", "gradient", "s", "t"},
 		[]string{"scale", "decay", "beta1", "rest1", "beta2", "rest2", "root", "epsilon", "rate"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			s, t, ratio := m.moments(m.mul(x[1], c("scale")), x[2], x[3], c)
@@ -61,7 +65,8 @@ var solvers = []solver{
 		},
 	},
 	{
-		"RMSProp", []string{"w", "gradient", "t"},
+		"RMSProp",
+		[]string{"w", "gradient", "t"},
 		[]string{"scale", "decay", "beta2", "rest2", "epsilon", "rate"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			t, ratio := m.scaled(x[0], x[1], x[2], c)
@@ -69,7 +74,8 @@ var solvers = []solver{
 		},
 	},
 	{
-		"RMSPropMomentum", []string{"w", "gradient", "t", "s"},
+		"RMSPropMomentum",
+		[]string{"w", "gradient", "t", "s"},
 		[]string{"scale", "decay", "beta2", "rest2", "epsilon", "rate", "momentum"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			t, ratio := m.scaled(x[0], x[1], x[2], c)
@@ -78,14 +84,18 @@ var solvers = []solver{
 		},
 	},
 	{
-		"Mask", []string{"x", "mask"}, nil,
+		"Mask",
+		[]string{"x", "mask"},
+		nil,
 		func(m *machine, x []vec, _ func(string) operand.Mem) []vec {
 			zero := m.splat(m.f(0))
 			return []vec{m.choose(m.compare(equal, x[1], zero), zero, x[0]), nil}
 		},
 	},
 	{
-		"Average", []string{"x", "y"}, []string{"rate"},
+		"Average",
+		[]string{"x", "y"},
+		[]string{"rate"},
 		func(m *machine, x []vec, c func(string) operand.Mem) []vec {
 			return []vec{m.addMul(m.copy(x[0]), m.sub(x[1], x[0]), c("rate")), nil}
 		},
