@@ -39,6 +39,21 @@ func depthwise7x1AVX2(a *byte)
 //go:noescape
 func depthwise7x2AVX2(a *byte)
 
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad3AVX2(a *byte)
+
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad5AVX2(a *byte)
+
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad7AVX2(a *byte)
+
 // reduces what the taps of each pixel show, see tapRow.
 //
 //go:noescape
@@ -128,6 +143,21 @@ func depthwise7x1AVX512(a *byte)
 //
 //go:noescape
 func depthwise7x2AVX512(a *byte)
+
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad3AVX512(a *byte)
+
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad5AVX512(a *byte)
+
+// adds products of pixels and what their windows show, see slideGradArgs.
+//
+//go:noescape
+func slideGrad7AVX512(a *byte)
 
 // reduces what the taps of each pixel show, see tapRow.
 //

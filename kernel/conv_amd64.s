@@ -2292,6 +2292,753 @@ end:
 	VZEROUPPER
 	RET
 
+// func slideGrad3AVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·slideGrad3AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), DX
+	MOVQ 112(AX), BX
+	SHLQ $0x02, BX
+	MOVQ 128(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 104(AX), DI
+	SHLQ $0x02, DI
+	XORQ CX, CX
+
+channelBlock2:
+	CMPQ DX, $+16
+	JLT  channelLess2
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y6
+	VMOVUPS     32(R12), Y7
+	VFMADD231PS (R14), Y6, Y0
+	VFMADD231PS 32(R14), Y7, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y6, Y2
+	VFMADD231PS 32(R14), Y7, Y3
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y6, Y4
+	VFMADD231PS 32(R14), Y7, Y5
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	VMOVUPS     Y1, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	VMOVUPS     Y3, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+3, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row2
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ DX, $+8
+	JLT  channelLess1
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y3
+	VFMADD231PS (R14), Y3, Y0
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y3, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y3, Y2
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+3, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row1
+	ADDQ        $+32, CX
+	SUBQ        $+8, DX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ   DX, DX
+	JZ      channelDone
+	LEAQ    laneMasks<>+0(SB), R8
+	NEGQ    DX
+	VMOVUPS 32(R8)(DX*4), Y0
+	MOVQ    88(AX), DX
+	MOVQ    24(AX), R8
+	MOVQ    (AX), R9
+	ADDQ    CX, R8
+	ADDQ    CX, R9
+
+rowRest:
+	MOVQ       96(AX), R11
+	SHLQ       $0x02, R11
+	MOVQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y1
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y2
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y3
+	ADDQ       R11, R10
+	MOVQ       48(AX), R11
+	MOVQ       72(AX), R12
+	MOVQ       R8, R10
+	ADDQ       CX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMASKMOVPS  (R11), Y0, Y4
+	VMASKMOVPS  (R13), Y0, Y5
+	VFMADD231PS Y5, Y4, Y1
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y5
+	VFMADD231PS Y5, Y4, Y2
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y5
+	VFMADD231PS Y5, Y4, Y3
+	ADDQ        BX, R10
+	ADDQ        SI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMASKMOVPS  Y1, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y2, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y3, Y0, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+3, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	DECQ        DX
+	JNZ         rowRest
+
+channelDone:
+	VZEROUPPER
+	RET
+
+// func slideGrad5AVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·slideGrad5AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), DX
+	MOVQ 112(AX), BX
+	SHLQ $0x02, BX
+	MOVQ 128(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 104(AX), DI
+	SHLQ $0x02, DI
+	XORQ CX, CX
+
+channelBlock2:
+	CMPQ DX, $+16
+	JLT  channelLess2
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y10
+	VMOVUPS     32(R12), Y11
+	VFMADD231PS (R14), Y10, Y0
+	VFMADD231PS 32(R14), Y11, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y10, Y2
+	VFMADD231PS 32(R14), Y11, Y3
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y10, Y4
+	VFMADD231PS 32(R14), Y11, Y5
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y10, Y6
+	VFMADD231PS 32(R14), Y11, Y7
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y10, Y8
+	VFMADD231PS 32(R14), Y11, Y9
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	VMOVUPS     Y1, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	VMOVUPS     Y3, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y6, (R11)
+	VMOVUPS     Y7, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y8, (R11)
+	VMOVUPS     Y9, 32(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+5, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row2
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ DX, $+8
+	JLT  channelLess1
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y4
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y5
+	VFMADD231PS (R14), Y5, Y0
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y5, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y5, Y2
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y5, Y3
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y5, Y4
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y4, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+5, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row1
+	ADDQ        $+32, CX
+	SUBQ        $+8, DX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ   DX, DX
+	JZ      channelDone
+	LEAQ    laneMasks<>+0(SB), R8
+	NEGQ    DX
+	VMOVUPS 32(R8)(DX*4), Y0
+	MOVQ    88(AX), DX
+	MOVQ    24(AX), R8
+	MOVQ    (AX), R9
+	ADDQ    CX, R8
+	ADDQ    CX, R9
+
+rowRest:
+	MOVQ       96(AX), R11
+	SHLQ       $0x02, R11
+	MOVQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y1
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y2
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y3
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y4
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y5
+	ADDQ       R11, R10
+	MOVQ       48(AX), R11
+	MOVQ       72(AX), R12
+	MOVQ       R8, R10
+	ADDQ       CX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMASKMOVPS  (R11), Y0, Y6
+	VMASKMOVPS  (R13), Y0, Y7
+	VFMADD231PS Y7, Y6, Y1
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y7
+	VFMADD231PS Y7, Y6, Y2
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y7
+	VFMADD231PS Y7, Y6, Y3
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y7
+	VFMADD231PS Y7, Y6, Y4
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y7
+	VFMADD231PS Y7, Y6, Y5
+	ADDQ        BX, R10
+	ADDQ        SI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMASKMOVPS  Y1, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y2, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y3, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y4, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y5, Y0, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+5, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	DECQ        DX
+	JNZ         rowRest
+
+channelDone:
+	VZEROUPPER
+	RET
+
+// func slideGrad7AVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·slideGrad7AVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), DX
+	MOVQ 112(AX), BX
+	SHLQ $0x02, BX
+	MOVQ 128(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 104(AX), DI
+	SHLQ $0x02, DI
+	XORQ CX, CX
+
+channelBlock2:
+	CMPQ DX, $+16
+	JLT  channelLess2
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	VMOVUPS 32(R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	VMOVUPS 32(R11), Y3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y4
+	VMOVUPS 32(R11), Y5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y6
+	VMOVUPS 32(R11), Y7
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y10
+	VMOVUPS 32(R11), Y11
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y12
+	VMOVUPS 32(R11), Y13
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y14
+	VMOVUPS     32(R12), Y15
+	VFMADD231PS (R14), Y14, Y0
+	VFMADD231PS 32(R14), Y15, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y2
+	VFMADD231PS 32(R14), Y15, Y3
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y4
+	VFMADD231PS 32(R14), Y15, Y5
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y6
+	VFMADD231PS 32(R14), Y15, Y7
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y8
+	VFMADD231PS 32(R14), Y15, Y9
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y10
+	VFMADD231PS 32(R14), Y15, Y11
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y14, Y12
+	VFMADD231PS 32(R14), Y15, Y13
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	VMOVUPS     Y1, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	VMOVUPS     Y3, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y4, (R11)
+	VMOVUPS     Y5, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y6, (R11)
+	VMOVUPS     Y7, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y8, (R11)
+	VMOVUPS     Y9, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y10, (R11)
+	VMOVUPS     Y11, 32(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y12, (R11)
+	VMOVUPS     Y13, 32(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+7, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row2
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ DX, $+8
+	JLT  channelLess1
+	MOVQ 88(AX), R8
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ CX, R9
+	ADDQ CX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Y0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y2
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y4
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Y6
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    CX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Y7
+	VFMADD231PS (R14), Y7, Y0
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y1
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y2
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y3
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y4
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y5
+	ADDQ        DI, R14
+	VFMADD231PS (R14), Y7, Y6
+	ADDQ        BX, R11
+	ADDQ        SI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Y0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y2, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y4, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y5, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Y6, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+7, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        R8
+	JNZ         row1
+	ADDQ        $+32, CX
+	SUBQ        $+8, DX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ   DX, DX
+	JZ      channelDone
+	LEAQ    laneMasks<>+0(SB), R8
+	NEGQ    DX
+	VMOVUPS 32(R8)(DX*4), Y0
+	MOVQ    88(AX), DX
+	MOVQ    24(AX), R8
+	MOVQ    (AX), R9
+	ADDQ    CX, R8
+	ADDQ    CX, R9
+
+rowRest:
+	MOVQ       96(AX), R11
+	SHLQ       $0x02, R11
+	MOVQ       R9, R10
+	VMASKMOVPS (R10), Y0, Y1
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y2
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y3
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y4
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y5
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y6
+	ADDQ       R11, R10
+	VMASKMOVPS (R10), Y0, Y7
+	ADDQ       R11, R10
+	MOVQ       48(AX), R11
+	MOVQ       72(AX), R12
+	MOVQ       R8, R10
+	ADDQ       CX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMASKMOVPS  (R11), Y0, Y8
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y1
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y2
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y3
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y4
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y5
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y6
+	ADDQ        DI, R13
+	VMASKMOVPS  (R13), Y0, Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        BX, R10
+	ADDQ        SI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMASKMOVPS  Y1, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y2, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y3, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y4, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y5, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y6, Y0, (R10)
+	ADDQ        R11, R10
+	VMASKMOVPS  Y7, Y0, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+7, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	DECQ        DX
+	JNZ         rowRest
+
+channelDone:
+	VZEROUPPER
+	RET
+
 // func tapsDotAVX2(a *byte)
 // Requires: AVX, FMA3
 TEXT ·tapsDotAVX2(SB), NOSPLIT, $0-8
@@ -8486,6 +9233,759 @@ singleDone:
 	JMP   singleLoop
 
 end:
+	VZEROUPPER
+	RET
+
+// func slideGrad3AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·slideGrad3AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), BX
+	MOVQ 112(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 128(AX), DI
+	SHLQ $0x02, DI
+	MOVQ 104(AX), R8
+	SHLQ $0x02, R8
+	XORQ DX, DX
+
+channelBlock2:
+	CMPQ BX, $+32
+	JLT  channelLess2
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	VMOVUPS 64(R11), Z3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R11), Z5
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z6
+	VMOVUPS     64(R12), Z7
+	VFMADD231PS (R14), Z6, Z0
+	VFMADD231PS 64(R14), Z7, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z6, Z2
+	VFMADD231PS 64(R14), Z7, Z3
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z6, Z4
+	VFMADD231PS 64(R14), Z7, Z5
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	VMOVUPS     Z1, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	VMOVUPS     Z3, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z4, (R11)
+	VMOVUPS     Z5, 64(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+3, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row2
+	ADDQ        $+128, DX
+	SUBQ        $+32, BX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ BX, $+16
+	JLT  channelLess1
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z3
+	VFMADD231PS (R14), Z3, Z0
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z3, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z3, Z2
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+3, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row1
+	ADDQ        $+64, DX
+	SUBQ        $+16, BX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ BX, BX
+	JZ    channelDone
+	MOVQ  BX, CX
+	MOVQ  $+1, BX
+	SHLQ  CL, BX
+	DECQ  BX
+	KMOVW BX, K1
+	MOVQ  88(AX), CX
+	MOVQ  24(AX), BX
+	MOVQ  (AX), R9
+	ADDQ  DX, BX
+	ADDQ  DX, R9
+
+rowRest:
+	MOVQ      96(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R10
+	VMOVUPS.Z (R10), K1, Z0
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z1
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      R11, R10
+	MOVQ      48(AX), R11
+	MOVQ      72(AX), R12
+	MOVQ      BX, R10
+	ADDQ      DX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMOVUPS.Z   (R11), K1, Z3
+	VMOVUPS.Z   (R13), K1, Z4
+	VFMADD231PS Z4, Z3, Z0
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z4
+	VFMADD231PS Z4, Z3, Z1
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z4
+	VFMADD231PS Z4, Z3, Z2
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMOVUPS     Z0, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z1, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z2, K1, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+3, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, BX
+	DECQ        CX
+	JNZ         rowRest
+
+channelDone:
+	VZEROUPPER
+	RET
+
+// func slideGrad5AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·slideGrad5AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), BX
+	MOVQ 112(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 128(AX), DI
+	SHLQ $0x02, DI
+	MOVQ 104(AX), R8
+	SHLQ $0x02, R8
+	XORQ DX, DX
+
+channelBlock2:
+	CMPQ BX, $+32
+	JLT  channelLess2
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	VMOVUPS 64(R11), Z3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R11), Z5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z8
+	VMOVUPS 64(R11), Z9
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z10
+	VMOVUPS     64(R12), Z11
+	VFMADD231PS (R14), Z10, Z0
+	VFMADD231PS 64(R14), Z11, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z10, Z2
+	VFMADD231PS 64(R14), Z11, Z3
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z10, Z4
+	VFMADD231PS 64(R14), Z11, Z5
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z10, Z6
+	VFMADD231PS 64(R14), Z11, Z7
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z10, Z8
+	VFMADD231PS 64(R14), Z11, Z9
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	VMOVUPS     Z1, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	VMOVUPS     Z3, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z4, (R11)
+	VMOVUPS     Z5, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z6, (R11)
+	VMOVUPS     Z7, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z8, (R11)
+	VMOVUPS     Z9, 64(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+5, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row2
+	ADDQ        $+128, DX
+	SUBQ        $+32, BX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ BX, $+16
+	JLT  channelLess1
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z4
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z5
+	VFMADD231PS (R14), Z5, Z0
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z5, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z5, Z2
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z5, Z3
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z5, Z4
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z4, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+5, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row1
+	ADDQ        $+64, DX
+	SUBQ        $+16, BX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ BX, BX
+	JZ    channelDone
+	MOVQ  BX, CX
+	MOVQ  $+1, BX
+	SHLQ  CL, BX
+	DECQ  BX
+	KMOVW BX, K1
+	MOVQ  88(AX), CX
+	MOVQ  24(AX), BX
+	MOVQ  (AX), R9
+	ADDQ  DX, BX
+	ADDQ  DX, R9
+
+rowRest:
+	MOVQ      96(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R10
+	VMOVUPS.Z (R10), K1, Z0
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z1
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z4
+	ADDQ      R11, R10
+	MOVQ      48(AX), R11
+	MOVQ      72(AX), R12
+	MOVQ      BX, R10
+	ADDQ      DX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMOVUPS.Z   (R11), K1, Z5
+	VMOVUPS.Z   (R13), K1, Z6
+	VFMADD231PS Z6, Z5, Z0
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z6
+	VFMADD231PS Z6, Z5, Z1
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z6
+	VFMADD231PS Z6, Z5, Z2
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z6
+	VFMADD231PS Z6, Z5, Z3
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z6
+	VFMADD231PS Z6, Z5, Z4
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMOVUPS     Z0, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z1, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z2, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z3, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z4, K1, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+5, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, BX
+	DECQ        CX
+	JNZ         rowRest
+
+channelDone:
+	VZEROUPPER
+	RET
+
+// func slideGrad7AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·slideGrad7AVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 80(AX), BX
+	MOVQ 112(AX), SI
+	SHLQ $0x02, SI
+	MOVQ 128(AX), DI
+	SHLQ $0x02, DI
+	MOVQ 104(AX), R8
+	SHLQ $0x02, R8
+	XORQ DX, DX
+
+channelBlock2:
+	CMPQ BX, $+32
+	JLT  channelLess2
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row2:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	VMOVUPS 64(R11), Z3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z4
+	VMOVUPS 64(R11), Z5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z8
+	VMOVUPS 64(R11), Z9
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z10
+	VMOVUPS 64(R11), Z11
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z12
+	VMOVUPS 64(R11), Z13
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row2Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z14
+	VMOVUPS     64(R12), Z15
+	VFMADD231PS (R14), Z14, Z0
+	VFMADD231PS 64(R14), Z15, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z2
+	VFMADD231PS 64(R14), Z15, Z3
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z4
+	VFMADD231PS 64(R14), Z15, Z5
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z6
+	VFMADD231PS 64(R14), Z15, Z7
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z8
+	VFMADD231PS 64(R14), Z15, Z9
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z10
+	VFMADD231PS 64(R14), Z15, Z11
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z14, Z12
+	VFMADD231PS 64(R14), Z15, Z13
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row2Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	VMOVUPS     Z1, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	VMOVUPS     Z3, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z4, (R11)
+	VMOVUPS     Z5, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z6, (R11)
+	VMOVUPS     Z7, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z8, (R11)
+	VMOVUPS     Z9, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z10, (R11)
+	VMOVUPS     Z11, 64(R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z12, (R11)
+	VMOVUPS     Z13, 64(R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+7, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row2
+	ADDQ        $+128, DX
+	SUBQ        $+32, BX
+	JMP         channelBlock2
+
+channelLess2:
+channelBlock1:
+	CMPQ BX, $+16
+	JLT  channelLess1
+	MOVQ 88(AX), CX
+	MOVQ 24(AX), R9
+	MOVQ (AX), R10
+	ADDQ DX, R9
+	ADDQ DX, R10
+
+row1:
+	MOVQ    96(AX), R12
+	SHLQ    $0x02, R12
+	MOVQ    R10, R11
+	VMOVUPS (R11), Z0
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z1
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z2
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z3
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z4
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z5
+	ADDQ    R12, R11
+	VMOVUPS (R11), Z6
+	ADDQ    R12, R11
+	MOVQ    48(AX), R12
+	MOVQ    72(AX), R13
+	MOVQ    R9, R11
+	ADDQ    DX, R12
+
+row1Pixel:
+	MOVQ        R11, R14
+	VMOVUPS     (R12), Z7
+	VFMADD231PS (R14), Z7, Z0
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z1
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z2
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z3
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z4
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z5
+	ADDQ        R8, R14
+	VFMADD231PS (R14), Z7, Z6
+	ADDQ        SI, R11
+	ADDQ        DI, R12
+	DECQ        R13
+	JNZ         row1Pixel
+	MOVQ        96(AX), R12
+	SHLQ        $0x02, R12
+	MOVQ        R10, R11
+	VMOVUPS     Z0, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z1, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z2, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z3, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z4, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z5, (R11)
+	ADDQ        R12, R11
+	VMOVUPS     Z6, (R11)
+	ADDQ        R12, R11
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	IMUL3Q      $+7, R11, R11
+	ADDQ        R11, R10
+	MOVQ        120(AX), R11
+	SHLQ        $0x02, R11
+	ADDQ        R11, R9
+	DECQ        CX
+	JNZ         row1
+	ADDQ        $+64, DX
+	SUBQ        $+16, BX
+	JMP         channelBlock1
+
+channelLess1:
+	TESTQ BX, BX
+	JZ    channelDone
+	MOVQ  BX, CX
+	MOVQ  $+1, BX
+	SHLQ  CL, BX
+	DECQ  BX
+	KMOVW BX, K1
+	MOVQ  88(AX), CX
+	MOVQ  24(AX), BX
+	MOVQ  (AX), R9
+	ADDQ  DX, BX
+	ADDQ  DX, R9
+
+rowRest:
+	MOVQ      96(AX), R11
+	SHLQ      $0x02, R11
+	MOVQ      R9, R10
+	VMOVUPS.Z (R10), K1, Z0
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z1
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z2
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z3
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z4
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z5
+	ADDQ      R11, R10
+	VMOVUPS.Z (R10), K1, Z6
+	ADDQ      R11, R10
+	MOVQ      48(AX), R11
+	MOVQ      72(AX), R12
+	MOVQ      BX, R10
+	ADDQ      DX, R11
+
+rowRestPixel:
+	MOVQ        R10, R13
+	VMOVUPS.Z   (R11), K1, Z7
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z0
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z1
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z2
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z3
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z4
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z5
+	ADDQ        R8, R13
+	VMOVUPS.Z   (R13), K1, Z8
+	VFMADD231PS Z8, Z7, Z6
+	ADDQ        SI, R10
+	ADDQ        DI, R11
+	DECQ        R12
+	JNZ         rowRestPixel
+	MOVQ        96(AX), R11
+	SHLQ        $0x02, R11
+	MOVQ        R9, R10
+	VMOVUPS     Z0, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z1, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z2, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z3, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z4, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z5, K1, (R10)
+	ADDQ        R11, R10
+	VMOVUPS     Z6, K1, (R10)
+	ADDQ        R11, R10
+	MOVQ        96(AX), R10
+	SHLQ        $0x02, R10
+	IMUL3Q      $+7, R10, R10
+	ADDQ        R10, R9
+	MOVQ        120(AX), R10
+	SHLQ        $0x02, R10
+	ADDQ        R10, BX
+	DECQ        CX
+	JNZ         rowRest
+
+channelDone:
 	VZEROUPPER
 	RET
 

@@ -48,6 +48,12 @@ func convAVX512(k convKernel, a *byte) {
 		depthwise7x1AVX512(a)
 	case kernelDepthwise7x2:
 		depthwise7x2AVX512(a)
+	case kernelSlideGrad3:
+		slideGrad3AVX512(a)
+	case kernelSlideGrad5:
+		slideGrad5AVX512(a)
+	case kernelSlideGrad7:
+		slideGrad7AVX512(a)
 	case kernelWinogradInput2:
 		winogradInput2AVX512(a)
 	case kernelWinogradInput4:
@@ -89,6 +95,12 @@ func convAVX2(k convKernel, a *byte) {
 		depthwise7x1AVX2(a)
 	case kernelDepthwise7x2:
 		depthwise7x2AVX2(a)
+	case kernelSlideGrad3:
+		slideGrad3AVX2(a)
+	case kernelSlideGrad5:
+		slideGrad5AVX2(a)
+	case kernelSlideGrad7:
+		slideGrad7AVX2(a)
 	case kernelWinogradInput2:
 		winogradInput2AVX2(a)
 	case kernelWinogradInput4:

@@ -48,6 +48,30 @@ func depthwiseRowGeneric(a *rowArgs) {
 	}
 }
 
+// slideGradArgs are the arguments of slideGrad, which adds over pixels of a row
+//
+//	dst[(i·width + j)·tapStep + c] += Σₓ w[x·wStep + c] · src[i·srcRow + x·nextStep + j·srcStep + c]
+//
+// for i < height, j < width and c < ch.
+type slideGradArgs struct {
+	dst, src, w                               []float32
+	pixels, ch, height                        int
+	tapStep, srcStep, nextStep, srcRow, wStep int
+	width                                     int // not read by assembly, which has a function for each
+}
+
+func slideGradGeneric(a *slideGradArgs) {
+	for tap := range a.height * a.width {
+		dst := a.dst[tap*a.tapStep:][:a.ch]
+		for x := range a.pixels {
+			src := a.src[tap/a.width*a.srcRow+x*a.nextStep+tap%a.width*a.srcStep:][:a.ch]
+			for c, v := range a.w[x*a.wStep:][:a.ch] {
+				dst[c] += float32(v * src[c])
+			}
+		}
+	}
+}
+
 // tapArgs are the arguments of the kernels that reduce, for every pixel and channel, what a list of taps shows:
 //
 //	tapsDot: dst[x·dstStep + c] = clip(bias[c] + Σₖ w[wAt[k] + c] · src[x·srcStep + at[k] + c], lo, hi)

@@ -23,6 +23,9 @@ const (
 	kernelDepthwise5x2
 	kernelDepthwise7x1
 	kernelDepthwise7x2
+	kernelSlideGrad3 // width
+	kernelSlideGrad5
+	kernelSlideGrad7
 	kernelWinogradInput2
 	kernelWinogradInput4
 	kernelWinogradOutput2
@@ -61,6 +64,20 @@ func depthwiseRow(set isa.Set, a *rowArgs) {
 	k := kernelDepthwise3x1 + convKernel(a.width-3) + convKernel(a.stride-1)
 	if a.height <= 0 || !hasDepthwiseRow(a.width, a.stride) || !callConv(set, k, unsafe.Pointer(a)) {
 		depthwiseRowGeneric(a)
+	}
+}
+
+// slideGrad adds products of pixels and what windows show, which must be inside the image.
+func slideGrad(set isa.Set, a *slideGradArgs) {
+	if a.pixels <= 0 || a.ch <= 0 || a.height <= 0 {
+		return
+	}
+	x, end := a.pixels-1, a.ch-1
+	_, _ = a.dst[(a.height*a.width-1)*a.tapStep+end], a.w[x*a.wStep+end]
+	_ = a.src[(a.height-1)*a.srcRow+x*a.nextStep+(a.width-1)*a.srcStep+end]
+	k := kernelSlideGrad3 + convKernel(a.width-3)/2
+	if a.width != 3 && a.width != 5 && a.width != 7 || !callConv(set, k, unsafe.Pointer(a)) {
+		slideGradGeneric(a)
 	}
 }
 

@@ -18,6 +18,9 @@ func main() {
 				m.depthwise(width, stride)
 			}
 		}
+		for _, width := range []int{3, 5, 7} {
+			m.slideGrad(width)
+		}
 		m.taps("Dot", true, m.dot)
 		m.taps("Sum", false, m.sum)
 		m.taps("Max", false, m.max)
