@@ -30,8 +30,9 @@ type ConvWeightGrad struct {
 	rows        int   // output rows of a chunk
 	images      int   // of a chunk, whose rows are then all
 	chunks      int
-	plane, rest int // elements of a view of a channel; of dy's chunk packed
-	final       int // channels of a piece of the last pass
+	plane, rest int  // elements of a view of a channel; of dy's chunk packed
+	final       int  // channels of a piece of the last pass
+	inPlace     bool // dy is read where it is, but for a last panel that is not full
 }
 
 // gradViews says which pixels along one dimension are seen: view v begins at pixel start[v] of the padded image and has every
@@ -52,6 +53,7 @@ const (
 	gradPacked   = 1 << 18 // elements of the part of dy
 	gradPartial  = 1 << 20 // elements of all partial sums, above which channels are shared out rather than pixels
 	gradChannels = 64      // of a piece
+	gradReads    = 5       // so often dy is read where it is rather than packed
 	gradFinal    = 1 << 14 // elements of a piece of the last pass
 )
 
@@ -74,6 +76,7 @@ func NewConvWeightGrad(c *CPU, s ConvShape, n, h, w int) *ConvWeightGrad {
 	g.viewsY = s.gradViews(0, wide && in*s.Kernel[1] <= gradUnfoldRows)
 	g.share(in, out, taps)
 	g.join()
+	g.inPlace = len(g.products)*ceilDiv(g.channels, tileRows(g.set)) <= gradReads && s.Out%collideStride != 0
 	return g
 }
 
@@ -322,7 +325,11 @@ func (t *gradTask) pack(p *Packed, memory, dy []float32) {
 		return
 	}
 	p.divide(memory[:p.size()])
-	p.packPanels(0, p.n/p.width, dy, t.g.shape.Out, false)
+	if t.g.inPlace {
+		p.data, p.rowStride, p.step = dy, t.g.shape.Out, p.width
+	} else {
+		p.packPanels(0, p.n/p.width, dy, t.g.shape.Out, false)
+	}
 	if whole := p.n / p.width * p.width; whole < p.n {
 		if p.n-whole < p.lastWidth {
 			clear(p.last)
