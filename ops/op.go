@@ -8,8 +8,8 @@ import (
 
 // Op is an operator with its attributes: what a node computes. It is immutable and may run in several goroutines at once.
 //
-// An operator says more about itself by implementing Coster, Packer, Sizer, ChannelsLaster, InPlacer, Viewer, Scratcher, Activator
-// or Repeater as well. (Gradients are to be another such interface, beside Run in the same file.)
+// An operator says more about itself by implementing Coster, Packer, Sizer, ChannelsLaster, InPlacer, Viewer, Scratcher, Activator,
+// Repeater or Differentiable as well.
 type Op interface {
 	// Infer returns what is known of the outputs from what is known of the inputs: type and shape, and values where the
 	// operator does arithmetic on shapes. An input that is left out has Type Undefined. Errors say what is wrong with which
