@@ -27,6 +27,7 @@ type Options struct {
 	Shuffle bool // in an order that Seed and Epoch decide
 	Seed    uint64
 	Epoch   int
+	First   int // begin with this batch of the epoch, from 0: what comes is as if those before had been read
 
 	Augment    bool        // apply the Spec's Augment
 	Transforms []Transform // applied to every sample before it is augmented and preprocessed
@@ -65,6 +66,7 @@ type loader struct {
 	pipe    *pipeline
 	order   []int // numbers in the Part
 	skipped int
+	number  int // of the batch that is dealt out next
 }
 
 func newLoader(f *Feed, o Options) (*loader, error) {
@@ -75,8 +77,8 @@ func newLoader(f *Feed, o Options) (*loader, error) {
 		}
 		l.Batch, l.Fill = f.Batch, true
 	}
-	if o.Batch < 0 || o.Workers < 0 || o.Ahead < 0 || o.SkipBad < 0 {
-		return nil, job.Usagef("batch, workers, ahead and skip-bad must not be negative")
+	if o.Batch < 0 || o.Workers < 0 || o.Ahead < 0 || o.SkipBad < 0 || o.First < 0 {
+		return nil, job.Usagef("batch, workers, ahead, first and skip-bad must not be negative")
 	}
 	l.Batch = max(l.Batch, 1)
 	if l.Workers == 0 {
@@ -111,7 +113,12 @@ func newLoader(f *Feed, o Options) (*loader, error) {
 	if l.DropLast {
 		l.order = l.order[:len(l.order)/l.Batch*l.Batch]
 	}
-	return l, l.checkLabels()
+	if err := l.checkLabels(); err != nil {
+		return nil, err
+	}
+	l.number = o.First
+	l.order = l.order[min(o.First*l.Batch, len(l.order)):]
+	return l, nil
 }
 
 // uses says whether an input is fed from a field.
@@ -217,6 +224,8 @@ func (l *loader) deal(ctx context.Context, free <-chan *Batch, ready chan<- *Bat
 		}
 		n := min(l.Batch, len(rest))
 		b.reset(rest[:n], len(l.fields), l.size(n))
+		b.Number = l.number
+		l.number++
 		rest = rest[n:]
 		b.pending.Add((n + piece - 1) / piece)
 		ready <- b // has room for all batches

@@ -455,3 +455,63 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "images/s")
 }
+
+// TestFirst begins epochs in the middle: what comes is what comes there otherwise, whatever is random in it.
+func TestFirst(t *testing.T) {
+	noise := func(s Sample, r *rand.Rand) error {
+		s["x"] = tensor.From([]float32{tensor.Of[float32](s["x"])[0], r.Float32()}, 2)
+		return nil
+	}
+	p := part(t, numbers(23), Spec{})
+	all := func(epoch, first int) (out [][]float32) {
+		o := Options{Batch: 4, Shuffle: true, Seed: 5, Epoch: epoch, First: first, Transforms: []Transform{noise}, Workers: 3}
+		for b, err := range p.Batches(ctx, o) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.Number != first+len(out) {
+				t.Errorf("batch %d after %d from %d on", b.Number, len(out), first)
+			}
+			out = append(out, slices.Clone(tensor.Of[float32](b.Fields["x"])))
+		}
+		return out
+	}
+	for epoch := range 2 {
+		whole := all(epoch, 0)
+		for first := range 8 {
+			if got, want := all(epoch, first), whole[min(first, len(whole)):]; !slices.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("epoch %d from batch %d: %v, not %v", epoch, first, got, want)
+			}
+		}
+	}
+}
+
+// TestFingerprint tells data apart, but not where it lies.
+func TestFingerprint(t *testing.T) {
+	of := func(s Source, spec Spec) string {
+		f, err := part(t, s, spec).Bind([]Input{{Name: "x", Type: onnx.Float, Shape: []int{-1, 2}}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := f.Fingerprint()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	changed, relabelled := numbers(40), numbers(40)
+	changed.samples[7]["x"] = tensor.From([]float32{7, 7}, 2)
+	relabelled.samples[39]["label"] = tensor.Scalar(int64(38))
+	base := of(numbers(40), Spec{Path: "here"})
+	if base != of(numbers(40), Spec{Path: "there"}) {
+		t.Error("the same data has two fingerprints")
+	}
+	for name, other := range map[string]string{
+		"contents": of(changed, Spec{}), "labels": of(relabelled, Spec{}), "fewer": of(numbers(39), Spec{}),
+		"augmentation": of(numbers(40), Spec{Augment: Augment{Flip: 0.5}}), "classes": of(numbers(40), Spec{Classes: []string{"a"}}),
+	} {
+		if other == base {
+			t.Errorf("%s: not told apart", name)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 type Batch struct {
 	Len     int                       // samples; fewer than the tensors have where the batch was filled up
 	Samples []int                     // their numbers in the Part
+	Number  int                       // of the batch in its epoch, from 0; of those without a good sample there are none
 	Fields  map[string]*tensor.Tensor // by name, with the lengths and offsets that collation adds
 	Inputs  []*tensor.Tensor          // of a Feed, in the order of the model's inputs
 	Labels  []int64                   // of a Feed with labels

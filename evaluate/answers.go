@@ -7,11 +7,12 @@ import (
 	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/internal/score"
 )
 
 // Answers is what a classifier answered to samples, to be compared with what another one answers to the same.
 type Answers struct {
-	Metrics
+	score.Metrics
 	Labelled bool    // whether there are labels; without them Metrics counts samples only
 	Best     []int32 // the class with the greatest number for each sample of the part; −1 of one that was left out
 	Data     DataUsed
@@ -45,7 +46,7 @@ func answer(ctx context.Context, path string, c Samples, need Limits, threads in
 		return nil, noLabels(c)
 	}
 	a.Best = unanswered(f.Len())
-	m, err := s.measure(ctx, f, threads, stage, ev, func(i int, p Prediction) { a.Best[i] = int32(p.Best[0]) })
+	m, err := s.measure(ctx, f, threads, stage, ev, func(i int, p score.Prediction) { a.Best[i] = int32(p.Best[0]) })
 	if err != nil {
 		return nil, err
 	}
@@ -107,15 +108,15 @@ func Compare(before, after *Answers) (*Accuracy, Agreement) {
 			}
 		}
 	}
-	agreement := Agreement{percent(same, n), n}
+	agreement := Agreement{score.Percent(same, n), n}
 	if !before.Labelled || !after.Labelled {
 		return nil, agreement
 	}
 	x, y := &before.Metrics, &after.Metrics
 	return &Accuracy{
-		Metric: "top1", Before: x.top1(), After: y.top1(), Samples: x.Samples,
-		Drop: percent(x.Top1-y.Top1, x.Samples), // of the counts: exact where the difference of two percentages is not
-		Top5: BeforeAfter{job.Float(x.top5()), job.Float(y.top5())}, Loss: BeforeAfter{x.loss(), y.loss()},
+		Metric: "top1", Before: x.Top1Percent(), After: y.Top1Percent(), Samples: x.Samples,
+		Drop: score.Percent(x.Top1-y.Top1, x.Samples), // of the counts: exact where the difference of two percentages is not
+		Top5: BeforeAfter{job.Float(x.Top5Percent()), job.Float(y.Top5Percent())}, Loss: BeforeAfter{x.MeanLoss(), y.MeanLoss()},
 	}, agreement
 }
 

@@ -2,10 +2,12 @@ package evaluate
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/effml/effml/internal/atomicfile"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/internal/score"
 )
 
 // EvalSchema names the result of [Eval].
@@ -124,14 +127,14 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 	if err != nil {
 		return err
 	}
-	r.Samples, r.Skipped, r.Top1, r.Top5, r.Loss = m.Samples, feed.skipped, m.top1(), m.top5(), m.loss()
+	r.Samples, r.Skipped, r.Top1, r.Top5, r.Loss = m.Samples, feed.skipped, m.Top1Percent(), m.Top5Percent(), m.MeanLoss()
 	r.ImagesPerS = float64(m.Samples) / time.Since(start).Seconds()
 	names := classNames(feed.set.Classes, m.Classes)
 	if c.PerClass {
-		r.PerClass = m.perClass(names)
+		r.PerClass = perClass(m, names)
 	}
 	if c.Confusion {
-		r.Confusion = m.confusions(names)
+		r.Confusion = confusions(m, names)
 	}
 	if c.MinAccuracy > 0 {
 		r.Gates = append(r.Gates, job.AtLeast("min-accuracy", c.MinAccuracy, r.Top1))
@@ -146,6 +149,25 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 	}
 	r.Input, err = s.file.Describe(ctx)
 	return err
+}
+
+// perClass returns the accuracy of every class that has samples.
+func perClass(m *score.Metrics, names []string) (classes []ClassResult) {
+	for _, c := range m.PerClass() {
+		classes = append(classes, ClassResult{Class: names[c.Class], Samples: c.Samples, Top1: c.Top1})
+	}
+	return classes
+}
+
+// confusions returns which classes were taken for which, the most frequent first.
+func confusions(m *score.Metrics, names []string) (pairs []Confusion) {
+	for i, n := range m.Confusion {
+		if label, answer := i/m.Classes, i%m.Classes; n > 0 && label != answer {
+			pairs = append(pairs, Confusion{Class: names[label], Answer: names[answer], Samples: n})
+		}
+	}
+	slices.SortStableFunc(pairs, func(a, b Confusion) int { return cmp.Compare(b.Samples, a.Samples) })
+	return pairs
 }
 
 // classNames returns a name for each of n classes: the known ones, else numbers.
@@ -180,11 +202,11 @@ func newPredictions(c EvalConfig) (*predictions, error) {
 	return p, p.csv.Write([]string{"sample", "label", "answer", "probability", "correct", "loss", "top5"})
 }
 
-func (p *predictions) each(feed *dataset.Feed) func(int, Prediction) {
+func (p *predictions) each(feed *dataset.Feed) func(int, score.Prediction) {
 	if p == nil {
 		return nil
 	}
-	return func(sample int, a Prediction) {
+	return func(sample int, a score.Prediction) {
 		five := ""
 		for k, c := range a.Best {
 			if c >= 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/internal/score"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -131,7 +132,7 @@ func (p *couple) outputs(ctx context.Context, need Limits, ev job.Events) (*Outp
 // exam collects the classes that two models answer; nil does nothing.
 type exam struct {
 	answers [2]*Answers
-	what    [2]Outcome
+	what    [2]score.Outcome
 }
 
 // newExam returns nil for models that are no classifiers, which is an error where a gate needs one.
@@ -142,7 +143,7 @@ func newExam(p *couple, need Limits) (*exam, error) {
 		}
 		return nil, nil //nolint:nilnil // none is wanted
 	}
-	e := &exam{what: [2]Outcome{p.a.outcome(), p.b.outcome()}}
+	e := &exam{what: [2]score.Outcome{p.a.outcome(), p.b.outcome()}}
 	for i := range e.answers {
 		e.answers[i] = &Answers{Labelled: p.feed.Labels != "", Best: unanswered(p.feed.Len())}
 	}
@@ -159,7 +160,7 @@ func (e *exam) add(b *dataset.Batch, x, y []*tensor.Tensor) error {
 		if err != nil {
 			return err
 		}
-		if err := a.Add(b.Len, scores, e.what[i], b.Labels, func(k int, p Prediction) { a.Best[b.Samples[k]] = int32(p.Best[0]) }); err != nil {
+		if err := a.Add(b.Len, scores, e.what[i], b.Labels, func(k int, p score.Prediction) { a.Best[b.Samples[k]] = int32(p.Best[0]) }); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/score"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -163,8 +164,8 @@ func TestSpan(t *testing.T) {
 
 // The drop is exact where the difference of the percentages is not: 90.01 − 89.91 > 0.1 in floating point.
 func TestCompare(t *testing.T) {
-	before := &Answers{Labelled: true, Metrics: Metrics{Samples: 10000, Top1: 9001}, Best: []int32{1, 2, -1, 3}}
-	after := &Answers{Labelled: true, Metrics: Metrics{Samples: 10000, Top1: 8991}, Best: []int32{1, 0, -1, 3}}
+	before := &Answers{Labelled: true, Metrics: score.Metrics{Samples: 10000, Top1: 9001}, Best: []int32{1, 2, -1, 3}}
+	after := &Answers{Labelled: true, Metrics: score.Metrics{Samples: 10000, Top1: 8991}, Best: []int32{1, 0, -1, 3}}
 	a, g := Compare(before, after)
 	limit := 0.1
 	gates := Limits{MaxAccuracyDrop: &limit}.Gates(a, &g)

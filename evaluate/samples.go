@@ -11,6 +11,7 @@ import (
 	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/score"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -234,8 +235,8 @@ func (n *noise) Read(i int, s dataset.Sample) error {
 }
 
 // measure runs the model over the samples. Each, if it is not nil, is told every answer in order.
-func (s *session) measure(ctx context.Context, f *feed, threads int, stage string, ev job.Events, each func(sample int, p Prediction)) (*Metrics, error) {
-	runner, what, m := s.NewRunner(), s.outcome(), &Metrics{}
+func (s *session) measure(ctx context.Context, f *feed, threads int, stage string, ev job.Events, each func(sample int, p score.Prediction)) (*score.Metrics, error) {
+	runner, what, m := s.NewRunner(), s.outcome(), &score.Metrics{}
 	err := f.each(ctx, defaultBatch, threads, stage, ev, func(b *dataset.Batch) error {
 		outputs, err := runner.Run(ctx, b.Inputs)
 		if err != nil {
@@ -245,9 +246,9 @@ func (s *session) measure(ctx context.Context, f *feed, threads int, stage strin
 		if err != nil {
 			return err
 		}
-		var tell func(int, Prediction)
+		var tell func(int, score.Prediction)
 		if each != nil {
-			tell = func(i int, p Prediction) { each(b.Samples[i], p) }
+			tell = func(i int, p score.Prediction) { each(b.Samples[i], p) }
 		}
 		return m.Add(b.Len, scores, what, b.Labels, tell)
 	})
@@ -259,30 +260,11 @@ const defaultBatch = 16
 
 // scoresOf returns the numbers of the first n samples of the first output, which must be [N, classes], or that with dimensions of 1.
 func scoresOf(outputs []*tensor.Tensor, n int) ([]float32, error) {
-	if len(outputs) == 0 || !classScores(outputs[0].Shape) || outputs[0].Shape[0] < n {
-		return nil, notClassifier(outputs)
-	}
-	t := outputs[0]
-	classes := t.Len() / t.Shape[0]
-	if t.Type == onnx.Float {
-		return tensor.Of[float32](t)[:n*classes], nil
-	}
-	values := make([]float32, n*classes)
-	if !t.Type.IsFloat() || !t.Floats(values, 0) {
+	values, ok := score.Numbers(outputs, n)
+	if !ok {
 		return nil, notClassifier(outputs)
 	}
 	return values, nil
-}
-
-// classScores reports whether a shape, −1 where it is open, may be [N, classes], or that with dimensions of 1.
-func classScores(shape []int) bool {
-	wide := 0
-	for _, d := range shape[min(1, len(shape)):] {
-		if d > 1 {
-			wide++
-		}
-	}
-	return len(shape) > 1 && wide <= 1 && !slices.Contains(shape, 0)
 }
 
 func notClassifier(outputs any) error {
@@ -295,7 +277,7 @@ func classifier(s *infer.Session) error {
 	if len(out) == 0 {
 		return notClassifier(out)
 	}
-	if out[0].Type != onnx.Undefined && !out[0].Type.IsFloat() || out[0].Shape != nil && !classScores(dimensions(out[0])) {
+	if out[0].Type != onnx.Undefined && !out[0].Type.IsFloat() || out[0].Shape != nil && !score.Shape(dimensions(out[0])) {
 		return notClassifier(out[0])
 	}
 	return nil

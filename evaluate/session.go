@@ -1,13 +1,12 @@
 package evaluate
 
 import (
-	"slices"
-
 	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/isa"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/internal/score"
 	"github.com/effml/effml/onnx"
 )
 
@@ -53,27 +52,9 @@ func (s *session) rest() {
 }
 
 // outcome tells from the graph what the numbers of its first output are.
-func (s *session) outcome() Outcome {
-	g := s.file.Model.Graph
-	if len(g.Outputs) == 0 {
-		return Logits
-	}
-	for name := g.Outputs[0].Name; ; {
-		i := slices.IndexFunc(g.Nodes, func(n *onnx.Node) bool { return slices.Contains(n.Outputs, name) })
-		if i < 0 {
-			return Logits
-		}
-		switch n := g.Nodes[i]; n.OpType {
-		case "Softmax":
-			return Probabilities
-		case "LogSoftmax":
-			return LogProbabilities
-		case "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout":
-			name = n.Inputs[0]
-		default:
-			return Logits
-		}
-	}
+func (s *session) outcome() score.Outcome {
+	what, _ := score.OutcomeOf(s.file.Model.Graph)
+	return what
 }
 
 func dataInputs(s *infer.Session) (inputs []dataset.Input) {

@@ -1,10 +1,9 @@
-package evaluate
+// Package score counts how often a classifier is right.
+package score
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/effml/effml/internal/job"
 )
@@ -46,20 +45,20 @@ func (m *Metrics) Add(n int, scores []float32, what Outcome, labels []int64, eac
 		return nil
 	}
 	if len(scores)%n != 0 || labels != nil && len(labels) != n {
-		return fmt.Errorf("evaluate: %d numbers and %d labels for %d samples", len(scores), len(labels), n)
+		return fmt.Errorf("score: %d numbers and %d labels for %d samples", len(scores), len(labels), n)
 	}
 	classes := len(scores) / n
 	if m.Classes == 0 {
 		m.Classes, m.Confusion = classes, make([]int, classes*classes)
 	}
 	if classes != m.Classes {
-		return fmt.Errorf("evaluate: %d classes after %d", classes, m.Classes)
+		return fmt.Errorf("score: %d classes after %d", classes, m.Classes)
 	}
 	for i := range n {
 		label := -1
 		if labels != nil {
 			if label = int(labels[i]); label < 0 || label >= classes {
-				return fmt.Errorf("evaluate: label %d where the model has %d classes", label, classes)
+				return fmt.Errorf("score: label %d where the model has %d classes", label, classes)
 			}
 		}
 		p := predict(scores[i*classes:(i+1)*classes], what, label)
@@ -134,42 +133,40 @@ func logProbability(scores []float32, what Outcome) func(class int) float64 {
 	return func(c int) float64 { return float64(scores[c]) - norm }
 }
 
-func (m *Metrics) top1() float64 { return percent(m.Top1, m.Samples) }
-func (m *Metrics) top5() float64 { return percent(m.Top5, m.Samples) }
+// Top1Percent is the share of the samples whose class got the greatest number.
+func (m *Metrics) Top1Percent() float64 { return Percent(m.Top1, m.Samples) }
 
-// loss is the mean of the cross-entropies.
-func (m *Metrics) loss() job.Float { return job.Float(m.Loss / float64(max(m.Samples, 1))) }
+// Top5Percent is the share of the samples whose class is among the five greatest numbers.
+func (m *Metrics) Top5Percent() float64 { return Percent(m.Top5, m.Samples) }
 
-// percent is part of whole in percent; 0 of nothing.
-func percent(part, whole int) float64 {
+// MeanLoss is the mean of the cross-entropies in nats.
+func (m *Metrics) MeanLoss() job.Float { return job.Float(m.Loss / float64(max(m.Samples, 1))) }
+
+// Percent is part of whole in percent; 0 of nothing.
+func Percent(part, whole int) float64 {
 	if whole == 0 {
 		return 0
 	}
 	return 100 * float64(part) / float64(whole)
 }
 
-// perClass returns the accuracy of every class that has samples.
-func (m *Metrics) perClass(names []string) (classes []ClassResult) {
-	for c, name := range names {
+// Class is how well a classifier does on one class.
+type Class struct {
+	Class, Samples int
+	Top1           float64 // percent
+}
+
+// PerClass returns the accuracy of every class that has samples.
+func (m *Metrics) PerClass() (classes []Class) {
+	for c := range m.Classes {
 		row := m.Confusion[c*m.Classes : (c+1)*m.Classes]
 		n := 0
 		for _, k := range row {
 			n += k
 		}
 		if n > 0 {
-			classes = append(classes, ClassResult{Class: name, Samples: n, Top1: percent(row[c], n)})
+			classes = append(classes, Class{c, n, Percent(row[c], n)})
 		}
 	}
 	return classes
-}
-
-// confusions returns which classes were taken for which, the most frequent first.
-func (m *Metrics) confusions(names []string) (pairs []Confusion) {
-	for i, n := range m.Confusion {
-		if label, answer := i/m.Classes, i%m.Classes; n > 0 && label != answer {
-			pairs = append(pairs, Confusion{Class: names[label], Answer: names[answer], Samples: n})
-		}
-	}
-	slices.SortStableFunc(pairs, func(a, b Confusion) int { return cmp.Compare(b.Samples, a.Samples) })
-	return pairs
 }
