@@ -11,34 +11,48 @@ import (
 type Memory struct {
 	passing []byte
 	scratch []float32
-	kept    []byte
-	used    int      // of kept
-	more    [][]byte // beyond kept
-	moreLen int
+	kept    []keptMemory
 }
 
-// Release takes back what runs keep: none may be resumed any more, and no result be used. Memory asks for no more once it had as much
-// as it needs between two calls.
+// keptMemory is memory that runs share out among them.
+type keptMemory struct {
+	data []byte
+	used int
+}
+
+// Release takes back what runs keep: none may be resumed any more, and no result be used. Runs that follow keep what they need in the same places,
+// so that Memory asks for no more when they need as much, or in some others. What has come to be more than twice as much as was used is let go.
 func (m *Memory) Release() {
-	if m.moreLen > 0 {
-		m.kept = tensor.Buffer(len(m.kept) + m.moreLen)
-		m.more, m.moreLen = nil, 0
+	held, used := 0, 0
+	for i := range m.kept {
+		held, used = held+len(m.kept[i].data), used+m.kept[i].used
+		m.kept[i].used = 0
 	}
-	m.used = 0
+	if used > 0 && held > 2*used {
+		clear(m.kept)
+		m.kept = m.kept[:0]
+	}
 }
 
 // Bytes returns the memory that is held.
-func (m *Memory) Bytes() int { return len(m.passing) + 4*len(m.scratch) + len(m.kept) + m.moreLen }
+func (m *Memory) Bytes() int {
+	n := len(m.passing) + 4*len(m.scratch)
+	for i := range m.kept {
+		n += len(m.kept[i].data)
+	}
+	return n
+}
 
 // keep returns n bytes until Release.
 func (m *Memory) keep(n int) []byte {
-	if m.used+n <= len(m.kept) {
-		m.used += n
-		return m.kept[m.used-n : m.used : m.used]
+	for i := range m.kept {
+		if b := &m.kept[i]; b.used+n <= len(b.data) {
+			b.used += n
+			return b.data[b.used-n : b.used : b.used]
+		}
 	}
-	b := tensor.Buffer(n)
-	m.more, m.moreLen = append(m.more, b), m.moreLen+n
-	return b
+	m.kept = append(m.kept, keptMemory{tensor.Buffer(n), n})
+	return m.kept[len(m.kept)-1].data
 }
 
 // reserve makes room for a plan.
