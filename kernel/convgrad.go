@@ -297,6 +297,10 @@ func (t *gradTask) view(dst []float32, image, channel, channels, y, rows int) {
 			to := dst[(vy*len(g.viewsX.start)+vx)*channels*g.plane:]
 			x := window{kernel: 1, stride: s.Stride[1], dilation: 1, before: s.Pads[1] - startX, size: g.w}
 			from, end := x.seen(0, pitch)
+			if s.In == 1 && s.Stride[1] == 1 {
+				t.viewRows(to, src, y*s.Stride[0]+startY-s.Pads[0], x.start(from), from, end, stored)
+				continue
+			}
 			for r := range stored {
 				iy := (y+r)*s.Stride[0] + startY - s.Pads[0]
 				row := to[r*pitch:]
@@ -316,6 +320,25 @@ func (t *gradTask) view(dst []float32, image, channel, channels, y, rows int) {
 			}
 		}
 	}
+}
+
+// viewRows copies pixels from…end of rows, of an image of one channel, from row iy and pixel ix on, which are where the first row and pixel is seen.
+func (t *gradTask) viewRows(dst, src []float32, iy, ix, from, end, rows int) {
+	g, s := t.g, &t.g.shape
+	pitch, step := g.pitch(), s.Stride[0]
+	if from > 0 || end < pitch {
+		clear(dst[:rows*pitch])
+	}
+	first, last := min(rows, max(0, ceilDiv(-iy, step))), max(0, min(rows, ceilDiv(g.h-iy, step)))
+	if first >= last || from >= end {
+		clear(dst[:rows*pitch])
+		return
+	}
+	clear(dst[:first*pitch])
+	clear(dst[last*pitch : rows*pitch])
+	copySpans(g.set, &copyArgs{
+		dst: dst[first*pitch+from:], src: src[(iy+first*step)*g.w+ix:], count: last - first, n: end - from, dstStep: pitch, srcStep: step * g.w,
+	})
 }
 
 // pack lays out a chunk of dy, in memory unless it is already as it should.

@@ -12,8 +12,9 @@ import (
 // convolution with stride 1, each with the algorithm that suits it, whose results are apart in memory.
 // Several goroutines may run one ConvTranspose.
 type ConvTranspose struct {
-	shape  ConvShape
-	phases []phase
+	shape     ConvShape
+	phases    []phase
+	outspread *outspread // instead of phases; nil: none
 }
 
 // phase is the outputs that have a remainder along each dimension.
@@ -33,6 +34,10 @@ func NewConvTranspose(c *CPU, s ConvShape, weights, bias []float32, oh, ow int) 
 
 // Own loads weights, as [ConvTranspose.Load] does, to memory that cv keeps.
 func (cv *ConvTranspose) Own(c *CPU, weights, bias []float32) {
+	if p := cv.outspread; p != nil {
+		p.load(c, weights, bias, alignedFloats(p.size()), make([]float32, p.loadScratch()))
+		return
+	}
 	for _, p := range cv.phases {
 		p.conv.Own(c, weights, bias)
 	}
@@ -46,6 +51,9 @@ func PlanConvTranspose(c *CPU, s ConvShape, oh, ow int) *ConvTranspose {
 		for _, b := range x {
 			cv.phases = append(cv.phases, phase{[2]int{a.first, b.first}, s.phase(c, &a, &b)})
 		}
+	}
+	if len(cv.phases) == 1 {
+		cv.outspread = planOutspread(c, s, cv.phases[0].conv, oh, ow)
 	}
 	return cv
 }
@@ -124,6 +132,9 @@ func (s *ConvShape) extent(axis int) int { return (s.Kernel[axis]-1)*s.Dilation[
 
 // Bytes is the memory that the weights take.
 func (cv *ConvTranspose) Bytes() int {
+	if cv.outspread != nil {
+		return 4 * cv.outspread.size()
+	}
 	n := 0
 	for _, p := range cv.phases {
 		n += p.conv.Bytes()
@@ -133,6 +144,9 @@ func (cv *ConvTranspose) Bytes() int {
 
 // Memory is how many elements Load needs.
 func (cv *ConvTranspose) Memory() int {
+	if p := cv.outspread; p != nil {
+		return p.size() + p.loadScratch() + cacheLine
+	}
 	n := 0
 	for _, p := range cv.phases {
 		n += p.conv.Memory()
@@ -142,6 +156,11 @@ func (cv *ConvTranspose) Memory() int {
 
 // Load prepares weights and bias, as [Conv.Load] does.
 func (cv *ConvTranspose) Load(c *CPU, weights, bias, memory []float32) {
+	if p := cv.outspread; p != nil {
+		memory = alignFloats(memory)
+		p.load(c, weights, bias, memory, memory[p.size():])
+		return
+	}
 	for _, p := range cv.phases {
 		n := p.conv.Memory()
 		p.conv.Load(c, weights, bias, memory[:n])
@@ -151,6 +170,9 @@ func (cv *ConvTranspose) Load(c *CPU, weights, bias, memory []float32) {
 
 // Scratch returns how many elements of scratch memory Run needs for n images of h × w pixels that become oh × ow.
 func (cv *ConvTranspose) Scratch(n, h, w, oh, ow int) int {
+	if cv.outspread != nil {
+		return cv.outspread.scratch(n, h, w)
+	}
 	most := 0
 	for i := range cv.phases {
 		p := &cv.phases[i]
@@ -176,6 +198,10 @@ func (cv *ConvTranspose) Run(c *CPU, dst, src []float32, n, h, w, oh, ow int, ep
 	s := &cv.shape
 	size := n * oh * ow * s.Out
 	if n <= 0 || oh <= 0 || ow <= 0 || s.Out == 0 {
+		return
+	}
+	if cv.outspread != nil {
+		cv.outspread.run(c, dst[:size], src, n, h, w, oh, ow, ep, scratch)
 		return
 	}
 	if s.Stride == [2]int{1, 1} {

@@ -66,3 +66,44 @@ func TestConvTranspose(t *testing.T) {
 		}
 	})
 }
+
+// What a product gives of each pixel, summed, is what the convolution gives.
+func TestOutspread(t *testing.T) {
+	eachSet(t, func(t *testing.T, c *CPU) {
+		r := random()
+		for _, k := range []struct {
+			s    ConvShape
+			h, w int
+		}{
+			{ConvShape{In: 50, Out: 20, Kernel: [2]int{5, 5}}, 8, 8},
+			{ConvShape{In: 24, Out: 3, Kernel: [2]int{5, 4}, Pads: [4]int{1, 0, 0, 2}}, 6, 7},
+			{ConvShape{In: 16, Out: 33, Kernel: [2]int{7, 7}}, 3, 4},
+		} {
+			s := k.s
+			s.Groups, s.Stride, s.Dilation = 1, [2]int{1, 1}, [2]int{1, 1}
+			oh, ow := k.h+s.Kernel[0]-1-s.Pads[0]-s.Pads[2], k.w+s.Kernel[1]-1-s.Pads[1]-s.Pads[3]
+			cv := PlanConvTranspose(c, s, oh, ow)
+			cv.outspread = newOutspread(c, s)
+			const n = 3
+			weights, src := newBuffer(s.In*s.Out*s.Kernel[0]*s.Kernel[1], 1).fill(r, 1).data, newBuffer(n*k.h*k.w*s.In, 2).fill(r, 1).data
+			bias, ep := newBuffer(s.Out, 1).fill(r, 1).data, &Epilogue{Act: Activation{Kind: ClipTo, A: -1, B: 2}}
+			ep.Add = newBuffer(n*oh*ow*s.Out, 1).fill(r, 1).data
+			results := [2][]float32{}
+			for i := range results {
+				memory, dst, scratch := newBuffer(cv.Memory(), 1), newBuffer(n*oh*ow*s.Out, 1), newBuffer(cv.Scratch(n, k.h, k.w, oh, ow), 1)
+				cv.Load(c, weights, bias, memory.data)
+				cv.Run(c, dst.data, src, n, k.h, k.w, oh, ow, ep, scratch.data)
+				for _, b := range []buffer{memory, dst, scratch} {
+					b.check(t, "outspread")
+				}
+				results[i] = dst.data
+				cv.outspread = nil
+			}
+			want := make([]float64, len(results[1]))
+			for i, x := range results[1] {
+				want[i] = float64(x)
+			}
+			checkClose(t, fmt.Sprintf("%+v", s), results[0], want, 1e-5, 2e-4)
+		}
+	})
+}

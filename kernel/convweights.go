@@ -129,6 +129,10 @@ func (t *loadTask) Piece(i, worker int) {
 		width = p.lastWidth
 	}
 	panel := cv.matrices[group*cv.matrixStep()+j*p.step:]
+	if all == 1 {
+		t.single(panel, group, first, columns, width)
+		return
+	}
 	own := t.scratch[worker*cv.loadOwn():][:cv.loadOwn()]
 	if columns < width {
 		clear(own)
@@ -161,5 +165,19 @@ func (t *loadTask) Piece(i, worker int) {
 				dst: panel[row*width:], src: chosen, matrix: cv.winograd.weights[:], in: n, width: width, position: cv.matrixStep(),
 			})
 		}
+	}
+}
+
+// single does a panel for a window of one element.
+func (t *loadTask) single(panel []float32, group, first, columns, width int) {
+	cv := t.cv
+	in, out := cv.shape.In/cv.shape.Groups, cv.shape.Out/cv.shape.Groups
+	if columns < width {
+		clear(panel[:in*width])
+	}
+	if cv.order.turned {
+		copySpans(cv.set, &copyArgs{dst: panel, src: t.weights[group*in*out+first:], count: in, n: columns, dstStep: width, srcStep: out})
+	} else {
+		transposeTile(cv.set, words(panel), words(t.weights[(group*out+first)*in:]), columns, in, width, in)
 	}
 }
