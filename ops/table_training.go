@@ -19,6 +19,7 @@ var trainingOps = []spec{
 	{"BatchNormalizationTrain", 1, 0, 5, 5, 5, newBatchNormalizationTrain},
 	{"ConvWeightGrad", 1, 0, 2, 2, 1, newConvWeightGrad},
 	{"Detach", 1, 0, 1, 1, 1, newDetach},
+	{"DropoutTrain", 1, 0, 2, 2, 1, newDropoutTrain},
 	{"GatherGrad", 1, 0, 2, 2, 1, newGatherGrad},
 	{"GroupNormalizationGrad", 1, 0, 2, 3, 3, newGroupNormalizationGrad},
 	{"GRUGrad", 1, 0, 3, 12, 7, newRecurrentGrad(newGRU)},

@@ -51,7 +51,8 @@ type Manifest struct {
 	Random map[string][]byte `json:"random"`
 	// Metrics are what was measured last. Save leaves out what is not finite.
 	Metrics map[string]float64 `json:"metrics,omitempty"`
-	SHA256  string             `json:"sha256"` // of the rest of the manifest, and the names and values of all slices; Save computes it
+	Rows    []Metrics          `json:"rows,omitempty"` // what was measured before, by epoch
+	SHA256  string             `json:"sha256"`         // of the rest of the manifest, and the names and values of all slices; Save computes it
 }
 
 const (
@@ -213,18 +214,28 @@ const (
 	stepGlobbing = "step-*.safetensors"
 )
 
-// Save adds c, also as the best one where it is, and then removes the oldest beyond Keep. It makes the folder where there is none.
-func (k Checkpoints) Save(c *Checkpoint, best bool) error {
+// SaveBest writes c as the best one, over the one before. It makes the folder where there is none.
+func (k Checkpoints) SaveBest(c *Checkpoint) error {
+	if err := k.mkdir(); err != nil {
+		return err
+	}
+	return c.Save(k.Best())
+}
+
+func (k Checkpoints) mkdir() error {
 	if err := os.MkdirAll(k.Folder, 0o755); err != nil {
 		return fmt.Errorf("train: folder for checkpoints: %w", err)
 	}
-	if err := c.Save(filepath.Join(k.Folder, fmt.Sprintf(stepPattern, c.Step))); err != nil {
+	return nil
+}
+
+// Save adds c, and then removes the oldest beyond Keep. It makes the folder where there is none.
+func (k Checkpoints) Save(c *Checkpoint) error {
+	if err := k.mkdir(); err != nil {
 		return err
 	}
-	if best {
-		if err := c.Save(k.Best()); err != nil {
-			return err
-		}
+	if err := c.Save(filepath.Join(k.Folder, fmt.Sprintf(stepPattern, c.Step))); err != nil {
+		return err
 	}
 	paths, err := k.paths()
 	if err != nil {

@@ -170,7 +170,13 @@ func TestCheckpoints(t *testing.T) {
 		t.Errorf("none: %v", err)
 	}
 	for _, step := range []int{9, 10, 100} {
-		if err := k.Save(sampleCheckpoint(step), step == 9); err != nil {
+		if err := k.Save(sampleCheckpoint(step)); err != nil {
+			t.Fatal(err)
+		}
+		if step != 9 {
+			continue
+		}
+		if err := k.SaveBest(sampleCheckpoint(step)); err != nil {
 			t.Fatal(err)
 		}
 	}

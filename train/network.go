@@ -52,15 +52,18 @@ type network struct {
 	constants  map[string]*tensor.Tensor
 	fields     map[string]ops.Info // of a batch
 	states     map[string]string   // names of constants, and of the values that replace them after a step
+	changing   map[string]bool     // constants that differ from step to step, beside states
 	taps       []string            // values to see, beside the loss
 	loss       string              // a scalar
 
-	known map[string]ops.Info // of every value
+	known map[string]ops.Info // of every value; before infer of as many as somebody knows
 }
 
 // infer finds out the types and shapes of all values.
 func (n *network) infer() error {
-	n.known = map[string]ops.Info{}
+	if n.known == nil {
+		n.known = map[string]ops.Info{}
+	}
 	for name, info := range n.fields {
 		n.known[name] = info
 	}
@@ -69,6 +72,9 @@ func (n *network) infer() error {
 	}
 	for name, t := range n.constants {
 		n.known[name] = ops.Of(t)
+		if _, state := n.states[name]; state || n.changing[name] {
+			n.known[name] = ops.Info{Type: t.Type, Shape: ops.MakeShape(t.Shape...)}
+		}
 	}
 	d, err := ops.Differentiate(ops.Differentiation{Nodes: n.nodes, Opset: n.opset, Known: n.known})
 	if err != nil {

@@ -16,6 +16,9 @@ import (
 // Engine compiles steps. What it has compiled for one serves the next: segments of the same structure, and all memory. It serves one
 // goroutine.
 type Engine struct {
+	// Recompute makes steps keep only what passes between segments, and compute the rest again on the way back.
+	Recompute bool
+
 	compiler compiler
 	spare    spare
 }
@@ -155,4 +158,25 @@ func (s *step) keepStates() {
 			}
 		}
 	}
+}
+
+// tap returns a value of the last run that network.taps names, nil where there is none.
+func (s *step) tap(name string) *tensor.Tensor {
+	for _, p := range s.places {
+		if i := slices.Index(p.piece.also, name); i >= 0 {
+			return p.seen[i]
+		}
+		if p.piece.output == name {
+			return p.out
+		}
+	}
+	return nil
+}
+
+// release lets other steps use the runners.
+func (s *step) release() {
+	for _, p := range s.places {
+		p.segment.idle = append(p.segment.idle, p.runner)
+	}
+	s.places = nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
-	"github.com/effml/effml/ops"
 	"github.com/effml/effml/tensor"
 )
 
@@ -55,16 +54,15 @@ func crossEntropyOf(t testing.TB, m *onnx.Model, batch, classes int) (*network, 
 		labels[i] = r.Int64N(int64(classes))
 	}
 	fields := map[string]*tensor.Tensor{x.Name: in, "labels": tensor.From(labels, batch)}
-	known := map[string]ops.Info{}
-	for name, f := range fields {
-		known[name] = ops.Info{Type: f.Type, Shape: ops.MakeShape(f.Shape...)}
-	}
-	n, err := newNetwork(m, known, nil)
+	st, err := newStore([]Model{{Model: m}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := NewFormula("loss")
-	n.add(f, f.CrossEntropy(logits, "labels", classes, 0))
+	loss := func(f *Formula, _ *Values) (string, error) { return f.CrossEntropy(logits, "labels", classes, 0), nil }
+	n, _, err := assemble(st, Pass{Loss: loss}, fieldsOf(&Batch{Fields: fields}), func(string) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
 	return n, fields
 }
 

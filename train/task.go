@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/rand/v2"
 
+	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/ops"
@@ -31,6 +32,8 @@ type Model struct {
 	Model *onnx.Model
 	// Frozen networks, such as teachers, are run as for inference and never change.
 	Frozen bool
+	// Also is a regular expression, found anywhere in the names of float32 tensors that are trained beside what [Weights] lists, such as scalar gates.
+	Also string
 }
 
 // Batch is what a stream delivers.
@@ -107,5 +110,6 @@ type Gradients struct {
 // Evaluation is what Task.Check measures: models with the weights as they are, averaged where the solver averages them.
 type Evaluation struct {
 	CPU    *kernel.CPU
+	Events job.Events
 	Models map[string]*onnx.Model // by name; frozen ones are left out
 }

@@ -1,12 +1,9 @@
 package train
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/effml/effml/onnx"
-	"github.com/effml/effml/ops"
-	"github.com/effml/effml/tensor"
 )
 
 // weightInputs lists, by operator, the inputs that are weights where they are initializers; −1 stands for all inputs of more than one element.
@@ -59,41 +56,4 @@ func wantWeights(n *onnx.Node, wanted map[string]bool) {
 			wanted[name] = true
 		}
 	}
-}
-
-// newNetwork makes the network that trains a model: its weights become parameters, all else constants, and nodes work as in training. Fields have
-// the types and shapes of inputs, by name, and of what a loss needs beside them.
-func newNetwork(m *onnx.Model, fields map[string]ops.Info, frozen func(name string) bool) (*network, error) {
-	n := &network{parameters: map[string]*parameter{}, constants: map[string]*tensor.Tensor{}, fields: fields}
-	for _, o := range m.OpsetImports {
-		if o.Domain == "" || o.Domain == "ai.onnx" {
-			n.opset = o.Version
-		}
-	}
-	n.nodes, n.states = trainingMode(m.Graph.Nodes)
-	weights := Weights(m.Graph, frozen)
-	for _, t := range m.Graph.Initializers {
-		v, err := tensor.FromONNX(t)
-		if err != nil {
-			return nil, fmt.Errorf("train: initializer %q: %w", t.Name, err)
-		}
-		v = v.Clone()
-		if !slices.Contains(weights, t) {
-			n.constants[t.Name] = v
-			continue
-		}
-		if n.parameters[t.Name], err = newParameter(t.Name, v); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
-}
-
-// add appends a formula to what the network computes, and makes its result the loss.
-func (n *network) add(f *Formula, loss string) {
-	n.nodes = append(slices.Clone(n.nodes), f.Nodes...)
-	for name, t := range f.Constants {
-		n.constants[name] = t
-	}
-	n.loss = loss
 }
