@@ -1,4 +1,4 @@
-// Package configs holds the YAML documents that the program carries: presets of compress.
+// Package configs holds the YAML documents that the program carries: presets of compress and recipes of train.
 package configs
 
 import (
@@ -9,15 +9,23 @@ import (
 	"strings"
 )
 
-//go:embed presets/*.yaml
+//go:embed presets/*.yaml recipes/*.yaml
 var files embed.FS
 
 // Preset returns the plan document of a preset, or an error that wraps [fs.ErrNotExist].
 func Preset(name string) ([]byte, error) { return files.ReadFile(path.Join("presets", name+".yaml")) }
 
 // Presets returns the names of all presets in alphabetical order.
-func Presets() []string {
-	entries, err := fs.ReadDir(files, "presets")
+func Presets() []string { return names("presets") }
+
+// Recipe returns the document of a recipe, or an error that wraps [fs.ErrNotExist].
+func Recipe(name string) ([]byte, error) { return files.ReadFile(path.Join("recipes", name+".yaml")) }
+
+// Recipes returns the names of all recipes in alphabetical order.
+func Recipes() []string { return names("recipes") }
+
+func names(folder string) []string {
+	entries, err := fs.ReadDir(files, folder)
 	if err != nil {
 		return nil // an embedded folder is always readable
 	}

@@ -64,7 +64,10 @@ func is[T error](err error) bool {
 // message words err for a user: what happened, and what to do where that is known. Cmd is the command whose
 // arguments were not understood, or nil.
 func message(err error, cmd *cobra.Command) string {
+	var stopped *job.StoppedError
 	switch {
+	case errors.As(err, &stopped):
+		return "effml: " + report.Clean(stopped.Left) + "\n"
 	case exitCode(err) == codeDeadline:
 		return "effml: the time that --deadline allows is over; nothing was written\n"
 	case exitCode(err) == codeInterrupted:

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/effml/effml/internal/report"
+	"github.com/effml/effml/train"
 )
 
 // lineEvery is how often a job whose output is no terminal says how far it is.
@@ -33,6 +34,7 @@ type progress struct {
 	began    time.Time
 	lastLine time.Time
 	notes    []string
+	step     train.Progress // of a training
 }
 
 // newProgress reads the settings: quiet and no-progress silence it, verbose adds a line at each stage's end.
@@ -90,6 +92,9 @@ func (p *progress) Advance(n int64) {
 
 // amount words how far the stage is.
 func (p *progress) amount() string {
+	if p.step.Steps > 0 && p.stage == trainStage {
+		return stepWords(p.step)
+	}
 	text := func(n int64) string {
 		if p.unit == "B" {
 			return report.Size(n)
@@ -131,4 +136,54 @@ func (p *progress) endStage() {
 		say(p.w, "effml: %s: %s in %.2f s\n", p.stage, p.amount(), p.now().Sub(p.began).Seconds())
 	}
 	p.stage = ""
+}
+
+// trainStage is the stage of all steps of a training.
+const trainStage = "train"
+
+// Step implements [train.Events].
+func (p *progress) Step(step train.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = step
+	if p.bar != nil && p.stage == trainStage {
+		now := p.now()
+		if now.Sub(p.lastLine) < 200*time.Millisecond {
+			return
+		}
+		p.lastLine = now
+		p.bar.Describe(stepWords(step))
+	}
+}
+
+// Row implements [train.Events]: an epoch is worth a line on any output.
+func (p *progress) Row(m train.Metrics) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.lines {
+		return
+	}
+	if p.bar != nil {
+		_ = p.bar.Clear() // it is drawn again
+	}
+	text := fmt.Sprintf("epoch %d: loss %.4g", m.Epoch, float64(m.Loss))
+	if m.Top1 != nil {
+		text += fmt.Sprintf(", top-1 %.2f %%", *m.Top1)
+	}
+	if m.Val != nil {
+		text += fmt.Sprintf("; validation: loss %.4g, top-1 %.2f %%", float64(m.Val.Loss), m.Val.Top1)
+	}
+	if m.Best {
+		text += ", the best so far"
+	}
+	say(p.w, "effml: %s; %s\n", text, rate(m.SamplesPerS))
+}
+
+// stepWords says how far a training is, and how well it goes.
+func stepWords(s train.Progress) string {
+	text := fmt.Sprintf("epoch %d of %d, step %s of %s, loss %.4f", s.Epoch, s.Epochs, report.Count(int64(s.Step)), report.Count(int64(s.Steps)), s.MeanLoss)
+	if s.Top1 >= 0 {
+		text += fmt.Sprintf(", top-1 %.2f %%", s.Top1)
+	}
+	return text + fmt.Sprintf(", %s, %s left", rate(s.SamplesPerS), s.Left.Round(time.Second))
 }

@@ -14,6 +14,7 @@ const (
 	groupCompress = "compress"
 	groupInspect  = "inspect"
 	groupRun      = "run"
+	groupTrain    = "train"
 	groupOther    = "other"
 )
 
@@ -36,9 +37,10 @@ effml inspect model.effml               # where the bytes went`,
 		&cobra.Group{ID: groupCompress, Title: "Compress"},
 		&cobra.Group{ID: groupInspect, Title: "Inspect"},
 		&cobra.Group{ID: groupRun, Title: "Run"},
+		&cobra.Group{ID: groupTrain, Title: "Train"},
 		&cobra.Group{ID: groupOther, Title: "Other"},
 	)
-	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(), a.newRun(), a.newEval(), a.newBench(), a.newZoo(),
+	root.AddCommand(a.newCompress(), a.newDecompress(), a.newVerify(), a.newInspect(), a.newDiff(), a.newRun(), a.newEval(), a.newBench(), a.newTrain(), a.newZoo(),
 		a.newConfig(), a.newSchema(), a.newCompletion(), a.newVersion())
 	root.AddCommand(topics()...)
 	root.SetHelpCommand(a.newHelp())

@@ -13,6 +13,7 @@ import (
 	"github.com/effml/effml/dataset"
 	"github.com/effml/effml/deepcompress"
 	"github.com/effml/effml/evaluate"
+	"github.com/effml/effml/fit"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/zoo"
 )
@@ -26,6 +27,7 @@ func (a *app) newSchema() *cobra.Command {
 effml schema effml.compress/v1       # what compress --json writes
 effml schema compress-config         # what compress --config reads
 effml schema plan                    # what compress --plan reads
+effml schema recipe                  # what train --recipe reads
 effml schema data                    # what --data reads`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -73,9 +75,11 @@ func schemas(root *cobra.Command) map[string]func() map[string]any {
 		evaluate.BenchSchema:          result(reflect.TypeFor[evaluate.BenchResult]()),
 		evaluate.EvalSchema:           result(reflect.TypeFor[evaluate.EvalResult]()),
 		evaluate.RunSchema:            result(reflect.TypeFor[evaluate.RunResult]()),
+		fit.Schema:                    result(reflect.TypeFor[fit.Result]()),
 		zoo.ListSchema:                result(reflect.TypeFor[zoo.ListResult]()),
 		zoo.MakeSchema:                result(reflect.TypeFor[zoo.MakeResult]()),
 		versionSchema:                 result(reflect.TypeFor[versionResult]()),
+		"recipe":                      func() map[string]any { return schemaOf(reflect.TypeFor[fit.Recipe](), "yaml") },
 		"plan":                        func() map[string]any { return schemaOf(reflect.TypeFor[deepcompress.Plan](), "yaml") },
 		"data":                        func() map[string]any { return schemaOf(reflect.TypeFor[dataset.Spec](), "yaml") },
 	}

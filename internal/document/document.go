@@ -82,3 +82,47 @@ func collect(t reflect.Type, keys map[string][]string) {
 		}
 	}
 }
+
+// Place begins each line of an error that names a place in a document, such as "solver.groups[0].match: …", with the line where that stands
+// in data. The place may be of something that the document leaves out; then the nearest that holds it counts.
+func Place(data []byte, err error) error {
+	var doc yaml.Node
+	if yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
+		return err
+	}
+	lines := map[string]int{}
+	number(doc.Content[0], "", lines)
+	out := strings.Split(err.Error(), "\n")
+	for i, text := range out {
+		place, _, found := strings.Cut(text, ":")
+		for found {
+			if line := lines[place]; line > 0 {
+				out[i] = fmt.Sprintf("line %d: %s", line, text)
+				break
+			}
+			at := strings.LastIndexAny(place, ".[")
+			if found = at > 0; found {
+				place = place[:at]
+			}
+		}
+	}
+	return errors.New(strings.Join(out, "\n"))
+}
+
+// number notes the lines of all that a node holds, by their places.
+func number(n *yaml.Node, place string, lines map[string]int) {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			inner := strings.TrimPrefix(place+"."+n.Content[i].Value, ".")
+			lines[inner] = n.Content[i].Line
+			number(n.Content[i+1], inner, lines)
+		}
+	case yaml.SequenceNode:
+		for i, e := range n.Content {
+			inner := fmt.Sprintf("%s[%d]", place, i)
+			lines[inner] = e.Line
+			number(e, inner, lines)
+		}
+	}
+}

@@ -57,3 +57,12 @@ func number(v float64) string {
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
+
+// StoppedError is a job that was ended before its time by its context, whose error Err wraps. Left says what there is of its work.
+type StoppedError struct {
+	Err  error
+	Left string
+}
+
+func (e *StoppedError) Error() string { return e.Left }
+func (e *StoppedError) Unwrap() error { return e.Err }

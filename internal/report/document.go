@@ -16,6 +16,7 @@ type Document struct {
 	Sides      [2]string   // what the two lengths of Bars stand for
 	Bars       []Bar       // bytes by tensor; HTML only
 	Histograms []Histogram // weights; HTML only
+	Curves     []Curves    // what was measured over time; HTML only
 	Tables     []Table
 	Notes      []string
 	Facts      []Fact // how the result was made: version, seed, time

@@ -25,7 +25,7 @@ const (
 func (d *Document) HTML(w io.Writer) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"clean": Clean, "size": Size, "exact": SizeExact, "gates": gateRows, "bars": bars, "parts": parts,
-		"histograms": shownHistograms, "cells": func(t Table, row []string) []cell { return cells(t.Align, row) },
+		"histograms": shownHistograms, "curves": shownCurves, "cells": func(t Table, row []string) []cell { return cells(t.Align, row) },
 		"heads": func(t Table) []cell { return cells(t.Align, t.Head) },
 	}).Parse(pageSource)
 	if err != nil {
