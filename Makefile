@@ -108,3 +108,9 @@ ACCEPTANCE := $(patsubst bench/acceptance/%.py,bench-%,$(filter-out %/common.py,
 .PHONY: $(ACCEPTANCE)
 $(ACCEPTANCE): build
 	$(PYTHON) bench/acceptance/$(@:bench-%=%).py $(ARGS)
+
+# reproduce-mnist, reproduce-cifar10, reproduce-finetune: published accuracies by training; minutes to hours
+REPRODUCTIONS := $(patsubst bench/reproduce/%.py,reproduce-%,$(filter-out %/common.py,$(wildcard bench/reproduce/*.py)))
+.PHONY: $(REPRODUCTIONS)
+$(REPRODUCTIONS): build
+	$(PYTHON) bench/reproduce/$(@:reproduce-%=%).py $(ARGS)

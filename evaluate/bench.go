@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/onnx"
@@ -19,32 +20,35 @@ const BenchSchema = "effml.bench/v1"
 
 // BenchConfig says what [Bench] measures.
 type BenchConfig struct {
-	Path    string           `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
-	Runs    int              `yaml:"runs,omitempty" json:"runs,omitempty" doc:"runs that are measured; 0 is 50"`
-	Warmup  int              `yaml:"warmup,omitempty" json:"warmup,omitempty" doc:"runs before them"`
-	Batch   int              `yaml:"batch,omitempty" json:"batch,omitempty" doc:"samples in a run, where the model leaves that open; 0 is 1"`
-	Shapes  map[string][]int `yaml:"shape,omitempty" json:"shape,omitempty" doc:"shapes of inputs by name"`
-	Ops     bool             `yaml:"ops,omitempty" json:"ops,omitempty" doc:"also time every operator"`
-	Threads int              `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
-	Seed    uint64           `yaml:"seed,omitempty" json:"seed,omitempty" doc:"seed of the random inputs"`
-	Command string           `yaml:"-" json:"-" doc:"the command line, copied into the result"`
+	Path      string           `yaml:"-" json:"-" doc:"an .onnx or .effml file"`
+	Runs      int              `yaml:"runs,omitempty" json:"runs,omitempty" doc:"runs that are measured; 0 is 50"`
+	Warmup    int              `yaml:"warmup,omitempty" json:"warmup,omitempty" doc:"runs before them"`
+	Batch     int              `yaml:"batch,omitempty" json:"batch,omitempty" doc:"samples in a run, where the model leaves that open; 0 is 1"`
+	Shapes    map[string][]int `yaml:"shape,omitempty" json:"shape,omitempty" doc:"shapes of inputs by name"`
+	Ops       bool             `yaml:"ops,omitempty" json:"ops,omitempty" doc:"also time every operator"`
+	Train     bool             `yaml:"train,omitempty" json:"train,omitempty" doc:"measure whole steps of training instead"`
+	Recompute bool             `yaml:"recompute,omitempty" json:"recompute,omitempty" doc:"of training: compute values between layers again on the way back"`
+	Threads   int              `yaml:"threads,omitempty" json:"threads,omitempty" doc:"number of threads; 0 is all processors"`
+	Seed      uint64           `yaml:"seed,omitempty" json:"seed,omitempty" doc:"seed of the random inputs"`
+	Command   string           `yaml:"-" json:"-" doc:"the command line, copied into the result"`
 }
 
 // BenchResult is how fast a model runs.
 type BenchResult struct {
 	job.Common
-	MS          Spread     `json:"ms" doc:"milliseconds a run"`
-	GFLOPS      float64    `json:"gflops" doc:"10^9 floating-point operations a second in the median run, a multiplication and an addition being two"`
-	MACs        int64      `json:"macs" doc:"multiplications with an addition in one run"`
-	Batch       int        `json:"batch" doc:"samples in a run"`
-	ImagesPerS  float64    `json:"images_per_s" doc:"samples a second in the median run"`
-	Runs        int        `json:"runs" doc:"runs that were measured"`
-	LoadMS      float64    `json:"load_ms" doc:"milliseconds to open and prepare the model"`
-	LoadFirstMS float64    `json:"load_first_ms" doc:"milliseconds from nothing to the first answer"`
-	Inputs      []Value    `json:"inputs" doc:"the inputs, of random numbers"`
-	Memory      RunMemory  `json:"memory"`
-	Ops         []OpTiming `json:"ops,omitempty" doc:"time of every node, the slowest first"`
-	Kinds       []OpTiming `json:"kinds,omitempty" doc:"time of all nodes of an operator together, the slowest first"`
+	MS          Spread      `json:"ms" doc:"milliseconds a run"`
+	GFLOPS      float64     `json:"gflops" doc:"10^9 floating-point operations a second in the median run, a multiplication and an addition being two"`
+	MACs        int64       `json:"macs" doc:"multiplications with an addition in one run"`
+	Batch       int         `json:"batch" doc:"samples in a run"`
+	ImagesPerS  float64     `json:"images_per_s" doc:"samples a second in the median run"`
+	Runs        int         `json:"runs" doc:"runs that were measured"`
+	LoadMS      float64     `json:"load_ms" doc:"milliseconds to open and prepare the model"`
+	LoadFirstMS float64     `json:"load_first_ms" doc:"milliseconds from nothing to the first answer"`
+	Inputs      []Value     `json:"inputs" doc:"the inputs, of random numbers"`
+	Memory      RunMemory   `json:"memory"`
+	Train       *TrainBench `json:"train,omitempty" doc:"present where steps of training were measured: ms and images_per_s are then of these"`
+	Ops         []OpTiming  `json:"ops,omitempty" doc:"time of every node, the slowest first"`
+	Kinds       []OpTiming  `json:"kinds,omitempty" doc:"time of all nodes of an operator together, the slowest first"`
 }
 
 // Spread says how a quantity varied.
@@ -79,6 +83,9 @@ func (c BenchConfig) Validate() error {
 	if c.Path == "" {
 		errs = append(errs, fmt.Errorf("path: no file named"))
 	}
+	if c.Train && c.Ops {
+		errs = append(errs, fmt.Errorf("ops: operators of a training step are not timed one by one"))
+	}
 	for _, f := range []struct {
 		name  string
 		value int
@@ -105,7 +112,11 @@ func Bench(ctx context.Context, c BenchConfig, ev job.Events) (*BenchResult, err
 		result.Runs = 50
 	}
 	result.Command = c.Command
-	if err := bench(ctx, c, ev, result); err != nil {
+	measure := bench
+	if c.Train {
+		measure = benchTrain
+	}
+	if err := measure(ctx, c, ev, result); err != nil {
 		return nil, modelfile.Explain(err)
 	}
 	timer.Fill(&result.Common)
@@ -120,12 +131,12 @@ func bench(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResult) er
 	}
 	defer s.Close()
 	r.LoadMS = ms(time.Since(start))
-	inputs, err := randomInputs(s, c)
+	inputs, err := randomInputs(s.Inputs(), c)
 	if err != nil {
 		return err
 	}
 	for i, in := range inputs {
-		r.Inputs = append(r.Inputs, Value{Name: s.Inputs()[i].Name, Type: tensor.TypeName(in.Type), Shape: dims(in.Shape)})
+		r.Inputs = append(r.Inputs, described(s.Inputs()[i].Name, in))
 	}
 	runner := s.NewRunner()
 	if _, err := runner.Run(ctx, inputs); err != nil {
@@ -174,11 +185,11 @@ func spread(values []float64) Spread {
 }
 
 // randomInputs makes a value for every input. Of dimensions that the model leaves open the first is the batch, others are 1.
-func randomInputs(s *session, c BenchConfig) ([]*tensor.Tensor, error) {
+func randomInputs(wanted []infer.Value, c BenchConfig) ([]*tensor.Tensor, error) {
 	r := rand.New(rand.NewPCG(c.Seed, 0))
 	known := map[string]bool{}
 	var inputs []*tensor.Tensor
-	for _, in := range s.Inputs() {
+	for _, in := range wanted {
 		known[in.Name] = true
 		shape, given := c.Shapes[in.Name]
 		if !given {
@@ -206,7 +217,7 @@ func randomInputs(s *session, c BenchConfig) ([]*tensor.Tensor, error) {
 	for name := range c.Shapes {
 		if !known[name] {
 			var names []string
-			for _, in := range s.Inputs() {
+			for _, in := range wanted {
 				names = append(names, in.Name)
 			}
 			return nil, job.Usagef("evaluate: shape of input %q, which the model does not have%s", name, job.Hint(name, names))
@@ -243,6 +254,10 @@ func fill[T tensor.Element](t *tensor.Tensor, v T) {
 	for i := range x {
 		x[i] = v
 	}
+}
+
+func described(name string, t *tensor.Tensor) Value {
+	return Value{Name: name, Type: tensor.TypeName(t.Type), Shape: dims(t.Shape)}
 }
 
 // dims writes a shape as that of [Value] is written.

@@ -1,32 +1,29 @@
 package evaluate
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"iter"
-	"math/rand/v2"
 	"runtime"
 	"time"
 
 	"github.com/effml/effml/dataset"
+	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelfile"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/ops"
-	"github.com/effml/effml/tensor"
 	"github.com/effml/effml/train"
 )
 
 // TrainBench is how fast whole training steps are: forward, backward, and the change of the weights by SGD with momentum.
 type TrainBench struct {
 	Parameters int64        `json:"parameters" doc:"numbers that are trained"`
-	Memory     train.Memory `json:"memory" doc:"bytes, as predicted before the steps"`
+	Memory     train.Memory `json:"memory" doc:"as predicted before the steps"`
 	Garbage    int64        `json:"garbage_bytes" doc:"bytes of new memory a step that the collector has to look after"`
 	Loss       job.Float    `json:"loss" doc:"of the last step"`
 }
 
-// benchTrain measures steps of training on one batch of random samples.
+// benchTrain measures steps of training on one batch of random samples, again and again.
 func benchTrain(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResult) error {
 	start := time.Now()
 	f, err := modelfile.Open(c.Path)
@@ -37,67 +34,131 @@ func benchTrain(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResul
 	if r.Input, err = f.Describe(ctx); err != nil {
 		return err
 	}
-	s := &synthetic{batch: max(c.Batch, 1)}
-	if err := s.make(f.Model, c); err != nil {
+	feed, err := trainingNoise(f.Model, c, r)
+	if err != nil {
 		return err
+	}
+	task, err := train.Supervised{
+		Model: f.Model, Train: feed, Batch: r.Batch, Seed: c.Seed, Solver: train.SolverConfig{Momentum: 0.9}, Schedule: train.Schedule{Rate: 0.01},
+	}.Task()
+	if err != nil {
+		return err
+	}
+	for name, s := range task.Streams {
+		task.Streams[name] = &repeated{Stream: s}
 	}
 	r.LoadMS = ms(time.Since(start))
-	watch := &stopwatch{Events: ev, warmup: max(c.Warmup, 2), start: start}
-	task, err := s.task(f.Model)
+	w := &stopwatch{Events: ev, start: start, last: time.Now(), warmup: max(c.Warmup, 2)}
+	t, err := train.Run(ctx, task, train.Config{Steps: w.warmup + r.Runs, Seed: c.Seed, Threads: c.Threads, Last: true, Recompute: c.Recompute}, w)
 	if err != nil {
 		return err
 	}
-	ev.Stage("train", int64(watch.warmup+r.Runs), "steps")
-	t, err := train.Run(ctx, task, train.Config{Steps: watch.warmup + r.Runs, Seed: max(c.Seed, 1), Threads: c.Threads, Last: true}, watch)
-	if err != nil {
-		return err
-	}
-	r.Train = &TrainBench{Parameters: t.Parameters, Memory: t.Memory, Garbage: watch.garbage(), Loss: job.Float(watch.loss)}
-	r.MS, r.Batch, r.LoadFirstMS = spread(watch.steps), s.batch, watch.first
+	r.Train = &TrainBench{Parameters: t.Parameters, Memory: t.Memory, Garbage: w.garbage(), Loss: job.Float(w.loss)}
+	r.LoadFirstMS, r.MS = w.first, spread(w.times)
 	r.ImagesPerS = 1000 * float64(r.Batch) / r.MS.Median
-	for _, in := range s.inputs {
-		r.Inputs = append(r.Inputs, Value{Name: in, Type: tensor.TypeName(s.fields[in].Type), Shape: dims(s.fields[in].Shape)})
-	}
+	r.GFLOPS = 6 * float64(r.MACs) / r.MS.Median / 1e6
 	return nil
 }
 
-// synthetic is a stream of one batch, the same again and again.
-type synthetic struct {
-	batch   int
-	classes int
-	inputs  []string
-	fields  map[string]*tensor.Tensor
-}
-
-// labelsField is the field of the classes.
-const labelsField = "effml/labels"
-
-// make draws the batch: normally distributed numbers, and classes that are all equally frequent.
-func (s *synthetic) make(m *onnx.Model, c BenchConfig) error {
-	session, err := newSession(m, sessionOptions(c))
+// trainingNoise makes random samples with classes that are all equally frequent, and notes what it finds out about the model on the way.
+func trainingNoise(m *onnx.Model, c BenchConfig, r *BenchResult) (*dataset.Feed, error) {
+	o, err := infer.Outline(m, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer session.Close()
-	values, err := randomInputs(session.Inputs(), c)
+	inputs, err := randomInputs(o.Inputs, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.fields = map[string]*tensor.Tensor{}
-	for i, in := range session.Inputs() {
-		s.inputs = append(s.inputs, in.Name)
-		s.fields[in.Name] = values[i]
-		if i == 0 && len(values[i].Shape) > 0 {
-			s.batch = values[i].Shape[0]
+	n, shapes := &noise{samples: 1}, map[string]ops.Shape{}
+	var wanted []dataset.Input
+	for i, in := range inputs {
+		name := o.Inputs[i].Name
+		if len(in.Shape) == 0 {
+			return nil, job.Usagef("evaluate: input %q has no batch of samples, so it cannot be trained on", name)
+		}
+		shapes[name] = ops.MakeShape(in.Shape...)
+		n.samples = in.Shape[0]
+		n.fields = append(n.fields, dataset.Field{Name: name, Type: in.Type, Shape: in.Shape[1:]})
+		wanted = append(wanted, dataset.Input{Name: name, Type: in.Type, Shape: in.Shape})
+		r.Inputs = append(r.Inputs, described(name, in))
+	}
+	if o, err = infer.Outline(m, shapes); err != nil {
+		return nil, err
+	}
+	r.Batch, r.MACs = n.samples, 0
+	for _, node := range o.Nodes {
+		r.MACs += node.Cost.MACs
+		for _, out := range node.Outputs {
+			if dims, known := out.Shape.Known(); known && len(m.Graph.Outputs) > 0 && out.Name == m.Graph.Outputs[0].Name && len(dims) == 2 {
+				n.classes = dims[1]
+			}
 		}
 	}
-	if s.classes = classesOf(session); s.classes == 0 {
-		return job.Usagef("evaluate: the model is no classifier: training is measured with the cross entropy of its first output")
+	if n.classes == 0 {
+		return nil, job.Usagef("evaluate: the model is no classifier: its first output must be numbers of shape [N, classes]")
 	}
-	r, labels := rand.New(rand.NewPCG(c.Seed, 1)), make([]int64, s.batch)
-	for i := range labels {
-		labels[i] = r.Int64N(int64(s.classes))
+	p, err := dataset.NewPart(n, dataset.Spec{})
+	if err != nil {
+		return nil, err
 	}
-	s.fields[labelsField] = tensor.From(labels, s.batch)
-	return nil
+	return p.Bind(wanted, n.classes)
+}
+
+// repeated is a stream that delivers its first batch again and again.
+type repeated struct {
+	train.Stream
+	batch *train.Batch
+}
+
+// PerEpoch implements [train.Stream]: one epoch is all there is.
+func (*repeated) PerEpoch() int { return 1 << 30 }
+
+// Batches implements [train.Stream].
+func (s *repeated) Batches(ctx context.Context, _, _ int) iter.Seq2[*train.Batch, error] {
+	return func(yield func(*train.Batch, error) bool) {
+		for b, err := range s.Stream.Batches(ctx, 0, 0) {
+			for i := 0; yield(b, err) && err == nil; i++ {
+				b.Number = i + 1
+			}
+			return
+		}
+	}
+}
+
+// stopwatch notes when steps end.
+type stopwatch struct {
+	job.Events
+	start, last time.Time
+	warmup      int
+	first       float64 // ms from the start to the end of the first step
+	times       []float64
+	loss        float64
+	before      runtime.MemStats
+}
+
+// Step implements [train.Events].
+func (w *stopwatch) Step(p train.Progress) {
+	now := time.Now()
+	switch {
+	case p.Step == 1:
+		w.first = ms(now.Sub(w.start))
+	case p.Step > w.warmup:
+		w.times = append(w.times, ms(now.Sub(w.last)))
+	}
+	if p.Step == w.warmup {
+		w.times = make([]float64, 0, p.Steps)
+		runtime.ReadMemStats(&w.before)
+	}
+	w.loss, w.last = p.Loss, time.Now()
+}
+
+// Row implements [train.Events].
+func (*stopwatch) Row(train.Metrics) {}
+
+// garbage returns how much memory a step took anew.
+func (w *stopwatch) garbage() int64 {
+	var now runtime.MemStats
+	runtime.ReadMemStats(&now)
+	return int64(now.TotalAlloc-w.before.TotalAlloc) / int64(max(len(w.times), 1))
 }

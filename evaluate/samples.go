@@ -210,16 +210,25 @@ func (f *feed) each(ctx context.Context, wanted, threads int, stage string, ev j
 	return nil
 }
 
+// noiseLabels is the field of the classes of random samples.
+const noiseLabels = "effml.label"
+
 // noise is samples of random numbers: a sample is the same whenever it is read.
 type noise struct {
 	samples int
 	fields  []dataset.Field
+	classes int // of labels; 0: there are none
 }
 
-func (n *noise) Len() int                { return n.samples }
-func (n *noise) Fields() []dataset.Field { return n.fields }
-func (n *noise) Name(i int) string       { return fmt.Sprintf("random sample %d", i) }
-func (n *noise) Close() error            { return nil }
+func (n *noise) Len() int { return n.samples }
+func (n *noise) Fields() []dataset.Field {
+	if n.classes == 0 {
+		return n.fields
+	}
+	return append(slices.Clone(n.fields), dataset.Field{Name: noiseLabels, Kind: dataset.Label, Type: onnx.Int64})
+}
+func (n *noise) Name(i int) string { return fmt.Sprintf("random sample %d", i) }
+func (n *noise) Close() error      { return nil }
 
 func (n *noise) Read(i int, s dataset.Sample) error {
 	r := rand.New(rand.NewPCG(1, uint64(i)))
@@ -230,6 +239,9 @@ func (n *noise) Read(i int, s dataset.Sample) error {
 		}
 		fillRandom(t, r)
 		s[f.Name] = t
+	}
+	if n.classes > 0 {
+		s[noiseLabels] = tensor.Scalar(r.Int64N(int64(n.classes)))
 	}
 	return nil
 }

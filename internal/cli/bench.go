@@ -16,6 +16,7 @@ import (
 func (a *app) newBench() *cobra.Command {
 	c := evaluate.BenchConfig{Runs: 50, Warmup: 10, Seed: 1}
 	var shapes []string
+	var size int
 	cmd := &cobra.Command{
 		Use:     "bench MODEL|zoo:NAME",
 		Short:   "Measure how fast a model runs on this machine",
@@ -24,7 +25,8 @@ func (a *app) newBench() *cobra.Command {
 effml bench model.effml --threads 1 --ops          # and where the time goes
 effml bench zoo:resnet18                           # a well-known network: effml zoo list
 effml bench model.onnx --batch 32                  # where the model leaves the batch open
-effml bench model.onnx --shape input=1x3x320x320   # where it leaves the size open`,
+effml bench model.onnx --shape input=1x3x320x320   # where it leaves the size open
+effml bench zoo:mobilenet_v2 --train --batch 32 --size 96   # whole steps of training`,
 		Long: `Inputs are random numbers. Of the dimensions that the model leaves open the first is the batch and the
 others are 1, unless --shape says it. Times are of whole runs; the median is what counts on a machine
 that does other things as well.`,
@@ -37,6 +39,15 @@ that does other things as well.`,
 			c.Path, c.Command, c.Threads = args[0], a.command, a.settings.threads
 			if c.Shapes, err = parseShapes(shapes); err != nil {
 				return err
+			}
+			if c.Train && !cmd.Flags().Changed("runs") && !cmd.Flags().Changed("warmup") { // a step takes longer than a run
+				c.Runs, c.Warmup = 20, 3
+			}
+			if size > 0 {
+				c.Path += fmt.Sprintf(",size=%d", size)
+				if !strings.HasPrefix(c.Path, "zoo:") {
+					return job.Usagef("--size is for networks of the zoo; of a model that leaves the size open --shape says it")
+				}
 			}
 			return perform(cmd, a, work[*evaluate.BenchResult]{
 				inputs: []string{c.Path},
@@ -52,6 +63,9 @@ that does other things as well.`,
 	f.IntVar(&c.Warmup, "warmup", c.Warmup, "`number` of runs before them")
 	f.IntVar(&c.Batch, "batch", 0, "`number` of samples in a run (default 1)")
 	f.StringArrayVar(&shapes, "shape", nil, "shape of an input, as `NAME=1x3x224x224`; repeat it for others")
+	f.IntVar(&size, "size", 0, "of zoo:NAME: height and width of the input in `pixels`")
+	f.BoolVar(&c.Train, "train", false, "measure whole steps of training")
+	f.BoolVar(&c.Recompute, "recompute", false, "with --train: compute values between layers again on the way back")
 	f.BoolVar(&c.Ops, "ops", false, "also print the time of every operator")
 	f.Uint64Var(&c.Seed, "seed", c.Seed, "seed of the inputs")
 	a.addReport(cmd)
@@ -82,15 +96,35 @@ func parseShapes(words []string) (map[string][]int, error) {
 
 func showBench(r *evaluate.BenchResult) *report.Document {
 	d := &report.Document{Title: title(r.Input, nil)}
-	d.Figures = []report.Figure{
+	if t := r.Train; t != nil {
+		d.Figures = []report.Figure{
+			{Label: "step", Value: milliseconds(r.MS.Median), Detail: fmt.Sprintf("median of %s, %s to %s, batch %d", plural(r.Runs, "step", "steps"), milliseconds(r.MS.Min), milliseconds(r.MS.Max), r.Batch)},
+			{Label: "throughput", Value: rate(r.ImagesPerS), Detail: fmt.Sprintf("%.4g GFLOP/s of three times %s MACs", r.GFLOPS, report.Count(r.MACs))},
+			{Label: "start", Value: milliseconds(r.LoadFirstMS), Detail: "from nothing to the end of the first step"},
+			{Label: "memory", Value: report.Size(t.Memory.Total), Detail: fmt.Sprintf("predicted, %s for values between layers; %s of garbage a step", report.Size(t.Memory.Activations), report.Size(t.Garbage))},
+			{Label: "weights", Value: report.Count(t.Parameters)},
+		}
+	} else {
+		d.Figures = latencyFigures(r)
+	}
+	for _, in := range r.Inputs {
+		d.Figures = append(d.Figures, report.Figure{Label: "input", Value: in.Name, Detail: in.Type + " " + in.Shape})
+	}
+	d.Tables = opTables(r)
+	return d
+}
+
+func latencyFigures(r *evaluate.BenchResult) []report.Figure {
+	return []report.Figure{
 		{Label: "latency", Value: milliseconds(r.MS.Median), Detail: fmt.Sprintf("median of %s, %s to %s, batch %d", plural(r.Runs, "run", "runs"), milliseconds(r.MS.Min), milliseconds(r.MS.Max), r.Batch)},
 		{Label: "throughput", Value: rate(r.ImagesPerS), Detail: fmt.Sprintf("%.4g GFLOP/s of %s MACs", r.GFLOPS, report.Count(r.MACs))},
 		{Label: "start", Value: milliseconds(r.LoadFirstMS), Detail: fmt.Sprintf("from nothing to the first answer, of it %s to load", milliseconds(r.LoadMS))},
 		{Label: "memory", Value: report.Size(r.Memory.Activations), Detail: fmt.Sprintf("for activations at their peak, %s for rearranged weights; %s changed on the way", report.Size(r.Memory.Packed), plural(r.Memory.Repacks, "layout", "layouts"))},
 	}
-	for _, in := range r.Inputs {
-		d.Figures = append(d.Figures, report.Figure{Label: "input", Value: in.Name, Detail: in.Type + " " + in.Shape})
-	}
+}
+
+// opTables says where the time of a run goes.
+func opTables(r *evaluate.BenchResult) (tables []report.Table) {
 	if len(r.Ops) > 0 {
 		kinds := report.Table{Title: "Operators", Head: []string{"OP", "NODES", "MS", "SHARE", "GFLOP/S", "GB/S"}, Align: "lrrrrr"}
 		for _, o := range r.Kinds {
@@ -100,9 +134,9 @@ func showBench(r *evaluate.BenchResult) *report.Document {
 		for _, o := range r.Ops {
 			nodes.Rows = append(nodes.Rows, append([]string{o.Node, o.Op, o.Shape}, timing(o)...))
 		}
-		d.Tables = append(d.Tables, kinds, nodes)
+		tables = append(tables, kinds, nodes)
 	}
-	return d
+	return tables
 }
 
 func timing(o evaluate.OpTiming) []string {
