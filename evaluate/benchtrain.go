@@ -49,7 +49,7 @@ func benchTrain(ctx context.Context, c BenchConfig, ev job.Events, r *BenchResul
 	}
 	r.LoadMS = ms(time.Since(start))
 	w := &stopwatch{Events: ev, start: start, last: time.Now(), warmup: max(c.Warmup, 2)}
-	t, err := train.Run(ctx, task, train.Config{Steps: w.warmup + r.Runs, Seed: c.Seed, Threads: c.Threads, Last: true, Recompute: c.Recompute}, w)
+	t, err := train.Run(ctx, train.Config{Steps: w.warmup + r.Runs, Seed: c.Seed, Threads: c.Threads, Last: true, Recompute: c.Recompute}, task, w)
 	if err != nil {
 		return err
 	}
@@ -106,10 +106,7 @@ func trainingNoise(m *onnx.Model, c BenchConfig, r *BenchResult) (*dataset.Feed,
 }
 
 // repeated is a stream that delivers its first batch again and again.
-type repeated struct {
-	train.Stream
-	batch *train.Batch
-}
+type repeated struct{ train.Stream }
 
 // PerEpoch implements [train.Stream]: one epoch is all there is.
 func (*repeated) PerEpoch() int { return 1 << 30 }

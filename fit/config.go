@@ -73,7 +73,7 @@ func (c Config) Validate() error {
 }
 
 // ends are what the program's names of models end in.
-var ends = []string{".onnx", ".effml"} //nolint:gochecknoglobals // a constant that Go cannot spell
+var ends = []string{".onnx", ".effml"}
 
 // OutputPath returns Output, or the path that follows from a model where it is empty.
 func (c Config) OutputPath(model string) string {

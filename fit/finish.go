@@ -17,7 +17,7 @@ import (
 )
 
 // plan does a few steps and says what all of them will take.
-func (r *run) plan(ctx context.Context, task train.Task) error {
+func (r *run) plan(ctx context.Context, task *train.Task) error {
 	const steps = 8
 	c := r.config()
 	perEpoch := r.task.Train.Len() / r.recipe.Batch / max(1, r.recipe.Accumulate)
@@ -28,7 +28,7 @@ func (r *run) plan(ctx context.Context, task train.Task) error {
 	task.Check = nil
 	c.Steps, c.Epochs, c.Checkpoints = steps, 0, train.CheckpointConfig{}
 	r.events.keep = true
-	trained, err := train.Run(ctx, task, c, r.events)
+	trained, err := train.Run(ctx, c, task, r.events)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (r *run) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	score, err := task.Check(ctx, &train.Evaluation{CPU: cpu, Models: map[string]*onnx.Model{"": r.model}})
+	score, err := task.Check(ctx, &train.Evaluation{CPU: cpu, Models: map[string]*onnx.Model{"": r.model}, Events: r.events})
 	if err != nil {
 		return err
 	}

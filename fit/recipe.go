@@ -87,13 +87,9 @@ func (r *Recipe) Validate() error {
 	check(r.Validation >= 0 && r.Validation < 1, "validation: %v is out of range, it must be 0 to below 1", r.Validation)
 	check(r.NewHead >= 0 && !math.IsInf(r.NewHead, 1), "new-head: %v is out of range, it must not be negative", r.NewHead)
 	check(slices.Contains([]string{"", "top1", "loss"}, r.Select), "select: %q is neither top1 nor loss", r.Select)
-	for i, t := range r.Loss {
-		for _, err := range termProblems(t) {
-			errs = append(errs, fmt.Errorf("loss[%d].%w", i, err))
-		}
-	}
+	_, loss := train.Terms(r.Loss)
 	spec := dataset.Spec{Path: ".", Preprocess: r.Preprocess, Augment: r.Augment}
-	for _, err := range []error{r.Solver.Validate(), r.Schedule.Validate(), spec.Validate()} {
+	for _, err := range []error{loss, r.Solver.Validate(), r.Schedule.Validate(), spec.Validate()} {
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -102,21 +98,4 @@ func (r *Recipe) Validate() error {
 		return nil
 	}
 	return &job.UsageError{Err: errors.Join(errs...)}
-}
-
-func termProblems(t train.Term) (errs []error) {
-	kinds := []string{train.CrossEntropy, train.BinaryCrossEntropy, train.MSE, train.L1, train.Hinge, train.Distillation}
-	if t.Kind != "" && !slices.Contains(kinds, t.Kind) {
-		errs = append(errs, fmt.Errorf("kind: %q is unknown%s", t.Kind, job.Hint(t.Kind, kinds)))
-	}
-	for _, f := range []struct {
-		key string
-		v   float64
-		max float64
-	}{{"weight", t.Weight, math.MaxFloat64}, {"smoothing", t.Smoothing, 1}, {"temperature", t.Temperature, math.MaxFloat64}} {
-		if !(f.v >= 0 && f.v <= f.max) {
-			errs = append(errs, fmt.Errorf("%s: %v is out of range, it must be 0 to %g", f.key, f.v, f.max))
-		}
-	}
-	return errs
 }

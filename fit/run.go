@@ -49,7 +49,7 @@ type run struct {
 	recipe *Recipe
 	output string
 	files  []*modelfile.File // the model's, then the teacher's
-	model  *onnx.Model // the network, as it is trained
+	model  *onnx.Model       // the network, as it is trained
 	set    *dataset.Set
 	task   train.Supervised
 	test   *dataset.Feed // nil where there is no part of its own
@@ -74,7 +74,7 @@ func (r *run) run(ctx context.Context) error {
 	if err := r.claim(); err != nil {
 		return err
 	}
-	trained, err := train.Run(ctx, task, r.config(), r.events)
+	trained, err := train.Run(ctx, r.config(), task, r.events)
 	if failed := r.events.close(); failed != nil && err == nil {
 		err = failed
 	}
@@ -197,14 +197,15 @@ func (r *run) newHead(fresh bool, name string) error {
 	if openBatch(r.model) {
 		r.note("the model takes batches of one size; the trained one takes any")
 	}
-	h, err := findHead(r.model)
 	have, known := len(r.set.Classes), len(r.set.Classes) > 0
+	h, err := findHead(r.model)
+	if err != nil {
+		if r.result.Classes = lastDimension(r.model); r.Classes > 0 && r.Classes != r.result.Classes {
+			return err
+		}
+		return nil // some other network, whose output says
+	}
 	switch {
-	case err != nil && r.Classes > 0 && !fresh:
-		return err
-	case err != nil: // some other network, whose output says
-		r.result.Classes = lastDimension(r.model)
-		return nil
 	case r.Classes == 0 && !(fresh && known), r.Classes == int(h.classes):
 	case r.Classes == 0 && int(h.classes) == have:
 	default:
@@ -224,7 +225,9 @@ func (r *run) newHead(fresh bool, name string) error {
 	return nil
 }
 
-func (r *run) note(format string, args ...any) { r.notes = append(r.notes, fmt.Sprintf(format, args...)) }
+func (r *run) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
 
 // claim makes sure that nobody's checkpoints are in the way, and opens what is written while the training goes on.
 func (r *run) claim() error {

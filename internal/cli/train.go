@@ -106,7 +106,7 @@ func showTrain(r *fit.Result) *report.Document {
 	add("network", report.Count(r.Parameters)+" weights", "that change; %s", plural(r.Classes, "class", "classes"))
 	if p := r.Plan; p != nil {
 		add("plan", plural(p.Steps, "step", "steps"), "%s of %s", plural(p.Epochs, "epoch", "epochs"), plural(r.Train, "sample", "samples"))
-		add("time", (time.Duration(p.Seconds * float64(time.Second))).Round(time.Second).String(), "%s a step", milliseconds(p.StepMS))
+		add("time", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second).String(), "%s a step", milliseconds(p.StepMS))
 	} else {
 		add("trained", plural(r.Steps, "step", "steps"), "%s of %s, %s held out", plural(r.Epochs, "epoch", "epochs"), plural(r.Train, "sample", "samples"), report.Count(int64(r.Val)))
 	}
