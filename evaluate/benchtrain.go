@@ -131,7 +131,7 @@ type stopwatch struct {
 	first       float64 // ms from the start to the end of the first step
 	times       []float64
 	loss        float64
-	before      runtime.MemStats
+	before, end runtime.MemStats
 }
 
 // Step implements [train.Events].
@@ -147,6 +147,9 @@ func (w *stopwatch) Step(p train.Progress) {
 		w.times = make([]float64, 0, p.Steps)
 		runtime.ReadMemStats(&w.before)
 	}
+	if p.Step == p.Steps {
+		runtime.ReadMemStats(&w.end)
+	}
 	w.loss, w.last = p.Loss, time.Now()
 }
 
@@ -155,7 +158,5 @@ func (*stopwatch) Row(train.Metrics) {}
 
 // garbage returns how much memory a step took anew.
 func (w *stopwatch) garbage() int64 {
-	var now runtime.MemStats
-	runtime.ReadMemStats(&now)
-	return int64(now.TotalAlloc-w.before.TotalAlloc) / int64(max(len(w.times), 1))
+	return int64(w.end.TotalAlloc-w.before.TotalAlloc) / int64(max(len(w.times), 1))
 }

@@ -59,7 +59,13 @@ func (p *place) forward([][]float32) ([]float32, error) {
 		return nil, err
 	}
 	p.out = out[0]
-	for i, t := range out[1:] { // the memory is used again before the step is over
+	also := 1
+	for i, name := range p.piece.also { // the memory is used again before the step is over
+		t := p.out
+		if name != p.piece.output {
+			t = out[also]
+			also++
+		}
 		copy(p.seen[i].Bytes(), t.Bytes())
 		p.seen[i].Layout = t.Layout
 	}

@@ -58,7 +58,10 @@ func (c *compiler) compile(n *network, p *piece, wants []bool) (*segment, error)
 			}
 		}
 	}
-	for _, name := range append([]string{p.output}, p.also...) {
+	for i, name := range append([]string{p.output}, p.also...) {
+		if i > 0 && name == p.output {
+			continue // it is there already
+		}
 		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: name, Type: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: n.known[name].Type}}})
 	}
 	options := infer.Options{CPU: c.cpu, MaxBytes: maxSegment}
