@@ -32,7 +32,8 @@ type outside struct {
 	graph  *onnx.Graph
 	inputs map[string]string // its input: field, or value of another that is outside
 	as     func(value string) string
-	values map[string]string // names in the network: in the graph
+	values map[string]string        // names in the network: in the graph
+	types  map[string]onnx.DataType // of values, by names in the network
 }
 
 // assemble returns the network of a pass, and what is to be run before it.
@@ -82,7 +83,7 @@ func (a *assembly) use(u Use) error {
 	}
 	_, logits := score.OutcomeOf(g)
 	a.logits[u.As] = as(logits)
-	o := &outside{member: m, graph: g, inputs: inputs, as: as, values: map[string]string{}}
+	o := &outside{member: m, graph: g, inputs: inputs, as: as, values: map[string]string{}, types: map[string]onnx.DataType{}}
 	if m.Frozen && alone {
 		return a.outside(o)
 	}
@@ -143,7 +144,7 @@ func (a *assembly) outside(o *outside) error {
 		for _, name := range n.Outputs {
 			if name != "" {
 				o.values[o.as(name)] = name
-				a.known[o.as(name)] = d.Known[name]
+				a.known[o.as(name)], o.types[o.as(name)] = d.Known[name], d.Known[name].Type
 			}
 		}
 	}

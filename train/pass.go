@@ -61,7 +61,7 @@ func (t *trainer) newTeacher(o *outside) (*teacher, error) {
 	m.Graph, g.Outputs = &g, nil
 	x := &teacher{outside: o, to: slices.Sorted(maps.Keys(o.values))}
 	for _, name := range x.to {
-		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: o.values[name]})
+		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: o.values[name], Type: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: o.types[name]}}})
 	}
 	g.Inputs = slices.Clone(g.Inputs)
 	for i, v := range g.Inputs { // any batch will do

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/effml/effml/onnx"
+	"github.com/effml/effml/tensor"
 )
 
 // weightInputs lists, by operator, the inputs that are weights where they are initializers; −1 stands for all inputs of more than one element.
@@ -18,7 +19,7 @@ var weightInputs = map[string][]int{
 var passing = []string{"Mul", "Gather", "GatherElements", "Slice", "Reshape", "Transpose", "MatMul", "QuantizeLinear", "DequantizeLinear", "Concat", "Identity", "Cast", "Pad", "Squeeze", "Unsqueeze", "Flatten"}
 
 // Weights lists the initializers of a graph that training changes, in its order: float32 tensors in the place of weights of layers, also
-// behind what computes these, such as the product of a weight with its mask. Frozen ones are left out.
+// behind what computes these, such as the product of a weight with its mask, which is what has nothing but 0 and 1. Frozen ones are left out.
 func Weights(g *onnx.Graph, frozen func(name string) bool) []*onnx.Tensor {
 	wanted, from := map[string]bool{}, map[string]*onnx.Node{}
 	fixed := map[string]bool{}
@@ -36,8 +37,11 @@ func Weights(g *onnx.Graph, frozen func(name string) bool) []*onnx.Tensor {
 	}
 	for _, n := range slices.Backward(g.Nodes) {
 		if slices.Contains(passing, n.OpType) && slices.ContainsFunc(n.Outputs, func(name string) bool { return wanted[name] && from[name] == n }) {
+			if n.OpType == "Mul" && !slices.ContainsFunc(n.Inputs, func(name string) bool { return !isMask(g, name) }) {
+				wanted[n.Inputs[0]] = true // a weight may look like a mask as well
+			}
 			for _, name := range n.Inputs {
-				wanted[name] = true
+				wanted[name] = wanted[name] || n.OpType != "Mul" || !isMask(g, name)
 			}
 		}
 	}
@@ -56,4 +60,14 @@ func wantWeights(n *onnx.Node, wanted map[string]bool) {
 			wanted[name] = true
 		}
 	}
+}
+
+// isMask reports whether a tensor says which weights are kept: it has nothing but 0 and 1.
+func isMask(g *onnx.Graph, name string) bool {
+	i := slices.IndexFunc(g.Initializers, func(t *onnx.Tensor) bool { return t.Name == name })
+	if i < 0 {
+		return false
+	}
+	v, err := tensor.FromONNX(g.Initializers[i])
+	return err == nil && v.Type == onnx.Float && !slices.ContainsFunc(tensor.Of[float32](v), func(x float32) bool { return x != 0 && x != 1 })
 }
