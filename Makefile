@@ -110,7 +110,7 @@ $(ACCEPTANCE): build
 	$(PYTHON) bench/acceptance/$(@:bench-%=%).py $(ARGS)
 
 # reproduce-mnist, reproduce-cifar10, reproduce-finetune: published accuracies by training; minutes to hours
-REPRODUCTIONS := $(patsubst bench/reproduce/%.py,reproduce-%,$(filter-out %/common.py,$(wildcard bench/reproduce/*.py)))
+REPRODUCTIONS := $(patsubst bench/reproduce/%.py,reproduce-%,$(filter-out %/training.py,$(wildcard bench/reproduce/*.py)))
 .PHONY: $(REPRODUCTIONS)
 $(REPRODUCTIONS): build
 	$(PYTHON) bench/reproduce/$(@:reproduce-%=%).py $(ARGS)

@@ -37,6 +37,9 @@ func (r *run) fitData() error {
 	}
 	if r.set.HasPart("val") {
 		r.task.Val = part("val")
+		if r.task.Val != nil && r.task.Val.Labels == "" {
+			r.task.Val = nil // there is nothing to measure
+		}
 	}
 	if r.set.HasPart("test") {
 		r.test = part("test")

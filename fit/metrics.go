@@ -32,7 +32,7 @@ type recorder struct {
 	mu           sync.Mutex
 	rows         []train.Metrics
 	times        []time.Time // of the steps, where keep
-	keep         bool
+	keep         bool // of a dry run, which has no epochs to tell of
 	err          error
 }
 
@@ -82,6 +82,9 @@ func (r *recorder) Step(p train.Progress) {
 
 // Row implements [train.Events].
 func (r *recorder) Row(m train.Metrics) {
+	if r.keep {
+		return
+	}
 	if r.watch != nil {
 		r.watch.Row(m)
 	}

@@ -43,13 +43,14 @@ func assemble(s *store, p Pass, fields map[string]ops.Info, trains func(name str
 		mode: mode{constants: map[string]*tensor.Tensor{}, states: map[string]string{}}, logits: map[string]string{},
 	}
 	a.fields[seedField] = ops.Info{Type: onnx.Int64, Shape: ops.MakeShape()}
-	maps.Copy(a.known, a.fields)
 	uses := p.Uses
 	if uses == nil {
 		for _, m := range s.models {
 			uses = append(uses, Use{Model: m.Name, As: m.Name})
 		}
 	}
+	a.hide(uses)
+	maps.Copy(a.known, a.fields)
 	for _, u := range uses {
 		if err := a.use(u); err != nil {
 			return nil, nil, err
@@ -64,6 +65,24 @@ func assemble(s *store, p Pass, fields map[string]ops.Info, trains func(name str
 	maps.Copy(a.own, f.Constants)
 	n, err := a.network(loss, p)
 	return n, a.needed(n), err
+}
+
+// hide takes away fields that bear the name of a value that a network computes: it is the value that counts.
+func (a *assembly) hide(uses []Use) {
+	for _, u := range uses {
+		g := u.Graph
+		if m := a.store.member(u.Model); g == nil && m != nil {
+			g = m.Model.Model.Graph
+		}
+		if g == nil {
+			continue // use says what is wrong
+		}
+		for _, n := range g.Nodes {
+			for _, name := range n.Outputs {
+				delete(a.fields, full(u.As, name))
+			}
+		}
+	}
 }
 
 // use adds a model.

@@ -7,7 +7,7 @@ cifar10-resnet-20 takes 30 epochs and must reach 90.5 %; cifar10-resnet-20-paper
 evaluated once, by the network of the last step. Exit 1 below the limit.
 """
 import argparse
-from common import Scratch, data, errors, show, train
+from training import Scratch, data, errors, show, train
 
 LIMITS = {'cifar10-resnet-20': 90.5, 'cifar10-resnet-20-paper': 91.25}
 

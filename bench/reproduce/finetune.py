@@ -10,7 +10,7 @@ import argparse, json, os
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from common import Scratch, data, effml, shared, show, train
+from training import Scratch, data, effml, shared, show, train
 
 RECIPE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'finetune.yaml')
 

@@ -7,7 +7,7 @@ The networks that Han et al. (Learning both weights and connections, 2015) begin
 the test set is evaluated once, by the network of the last step. Exit 1 where a mean is above those.
 """
 import argparse
-from common import Scratch, data, errors, show, train
+from training import Scratch, data, errors, show, train
 
 LIMITS = {'mnist-lenet-300-100': 1.64, 'mnist-lenet-5': 0.80}
 
