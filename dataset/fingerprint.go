@@ -31,7 +31,7 @@ func (f *Feed) Fingerprint() (string, error) {
 		return "", fmt.Errorf("dataset: %w", err)
 	}
 	h.Write(about)
-	if s, ok := f.source.(labelled); ok {
+	if s, ok := f.source.(labelled); ok && len(fieldsOfKind(f.Fields, Label)) > 0 {
 		for _, i := range f.order {
 			_, _ = fmt.Fprintf(h, " %d", s.label(i))
 		}
