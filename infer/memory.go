@@ -3,6 +3,7 @@ package infer
 import (
 	"unsafe"
 
+	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/tensor"
 )
 
@@ -53,6 +54,70 @@ func (m *Memory) keep(n int) []byte {
 	}
 	m.kept = append(m.kept, keptMemory{tensor.Buffer(n), n})
 	return m.kept[len(m.kept)-1].data
+}
+
+// Mark returns what is kept at the moment, in buf where it has room, for Rewind.
+func (m *Memory) Mark(buf []int) []int {
+	buf = buf[:0]
+	for i := range m.kept {
+		buf = append(buf, m.kept[i].used)
+	}
+	return buf
+}
+
+// Rewind takes back what runs have kept since a Mark, as Release does all.
+func (m *Memory) Rewind(mark []int) {
+	for i := range m.kept {
+		m.kept[i].used = 0
+		if i < len(mark) {
+			m.kept[i].used = mark[i]
+		}
+	}
+}
+
+// Reserve makes sure that n bytes can be kept without asking for more.
+func (m *Memory) Reserve(n int) {
+	for i := range m.kept {
+		if b := &m.kept[i]; b.used+n <= len(b.data) {
+			return
+		}
+	}
+	m.kept = append(m.kept, keptMemory{data: tensor.Buffer(n)})
+}
+
+// Needs is the memory that a run takes, in bytes.
+type Needs struct {
+	Passing int // of results that are needed in the half of the run only that computes them; runners that share a Memory share it
+	Kept    int // until Release
+	Scratch int // of operators at work, shared as well
+}
+
+// Prepare plans runs for inputs of these types, shapes and layouts, whose elements do not count. It returns the results of the first half, also without
+// elements, and what a run takes. Errors are those of Run.
+func (r *Runner) Prepare(in []*tensor.Tensor) (out []*tensor.Tensor, n Needs, err error) {
+	defer caught(&err)
+	if err := r.session.check(in); err != nil {
+		return nil, n, err
+	}
+	bytes := int64(0)
+	for _, t := range in {
+		bytes += int64(t.Size())
+	}
+	if r.now == nil || !r.now.plan.suits(in) {
+		if err := r.change(in, r.session.limit(bytes)); err != nil {
+			return nil, n, err
+		}
+	}
+	pl := r.now.plan
+	for _, i := range pl.outputs {
+		s := &pl.slots[i]
+		dims, ok := s.info.Shape.Known()
+		if !ok {
+			return nil, n, job.Usagef("infer: the shape %s of a result is known in the run only", s.info.Shape)
+		}
+		out = append(out, &tensor.Tensor{Type: s.info.Type, Shape: dims, Layout: s.layout})
+	}
+	return out, Needs{Passing: pl.arena, Kept: pl.kept, Scratch: 4 * pl.scratch}, nil
 }
 
 // reserve makes room for a plan.

@@ -26,9 +26,9 @@ func TestDropoutTrain(t *testing.T) {
 		if err := op.Run(c); err != nil {
 			t.Fatal(err)
 		}
-		y, ok := c.Outs[0], true
+		y := c.Outs[0]
 		out := make([]float32, n)
-		if ok = y.Floats(out, 0); !ok {
+		if !y.Floats(out, 0) {
 			t.Fatal(y)
 		}
 		return out

@@ -7,6 +7,7 @@ import (
 
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/kernel"
+	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
@@ -30,6 +31,12 @@ type place struct {
 	seed  *float32         // where it lies
 	given []*tensor.Tensor
 	grads [][]float32
+
+	// With Engine.Recompute, of all places but the last:
+	memory *infer.Memory // nil: values are kept
+	mark   []int
+	saved  *tensor.Tensor // the output
+	back   [][]float32    // gradients of inputs
 }
 
 // spare is memory for gradients that are added to others.
@@ -54,6 +61,10 @@ func (p *place) forward([][]float32) ([]float32, error) {
 		p.in = append(p.in, f.out)
 	}
 	p.in = append(p.in, p.rest...)
+	if p.memory != nil {
+		p.mark = p.memory.Mark(p.mark)
+		defer p.memory.Rewind(p.mark)
+	}
 	out, err := p.runner.Run(p.ctx, p.in)
 	if err != nil {
 		return nil, err
@@ -69,10 +80,21 @@ func (p *place) forward([][]float32) ([]float32, error) {
 		copy(p.seen[i].Bytes(), t.Bytes())
 		p.seen[i].Layout = t.Layout
 	}
+	if p.memory != nil {
+		copy(p.saved.Bytes(), p.out.Bytes())
+		p.saved.Layout, p.out = p.out.Layout, p.saved
+	}
 	return tensor.Of[float32](p.out), nil
 }
 
 func (p *place) backward(grad []float32) ([][]float32, error) {
+	if p.memory != nil {
+		p.mark = p.memory.Mark(p.mark)
+		defer p.memory.Rewind(p.mark)
+		if _, err := p.runner.Run(p.ctx, p.in); err != nil {
+			return nil, err
+		}
+	}
 	seed := p.late[0]
 	if seed.Layout = p.out.Layout; p.seed != unsafe.SliceData(grad) {
 		p.seed = unsafe.SliceData(grad)
@@ -114,10 +136,33 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 		p.grads[i] = nil
 		if w {
 			p.grads[i] = tensor.Of[float32](out[k])
+			if p.memory != nil { // what is kept now is not kept any longer
+				copy(p.back[i], p.grads[i])
+				p.grads[i] = p.back[i]
+			}
 			k++
 		}
 	}
 	return p.grads, nil
+}
+
+// recompute makes the place keep nothing but its output.
+func (p *place) recompute(m *infer.Memory) error {
+	var err error
+	if p.saved, err = tensor.New(onnx.Float, p.dims...); err != nil {
+		return err
+	}
+	p.memory, p.back = m, make([][]float32, len(p.from))
+	for i, w := range p.segment.wants {
+		if w {
+			n, err := tensor.Count(p.from[i].dims)
+			if err != nil {
+				return err
+			}
+			p.back[i] = make([]float32, n)
+		}
+	}
+	return nil
 }
 
 func add(cpu *kernel.CPU, dst, src []float32) {

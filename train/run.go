@@ -356,6 +356,11 @@ func (t *trainer) passes(ph *phase, b *Batch) ([]*pass, error) {
 		}
 		out = append(out, x)
 	}
+	if ph.Sample == nil || t.memory.Total == 0 {
+		if err := t.foresee(ph, out, b); err != nil {
+			return nil, err
+		}
+	}
 	if ph.Sample == nil {
 		for _, x := range ph.passes {
 			x.release()

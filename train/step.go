@@ -71,6 +71,13 @@ func (e *Engine) compile(n *network) (*step, error) {
 		places[p.output] = at
 		s.places = append(s.places, at)
 	}
+	if e.Recompute {
+		for _, p := range s.places[:len(s.places)-1] { // the last one goes back at once
+			if err := p.recompute(e.compiler.memory); err != nil {
+				return nil, fmt.Errorf("train: %w", err)
+			}
+		}
+	}
 	s.loss = nodes[n.loss]
 	s.machine, err = a.compile(s.loss)
 	return s, err
