@@ -32,7 +32,7 @@ type recorder struct {
 	mu           sync.Mutex
 	rows         []train.Metrics
 	times        []time.Time // of the steps, where keep
-	keep         bool // of a dry run, which has no epochs to tell of
+	keep         bool        // of a dry run, which has no epochs to tell of
 	err          error
 }
 
