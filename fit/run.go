@@ -82,13 +82,16 @@ func (r *run) run(ctx context.Context) error {
 		return err
 	}
 	r.keep(trained)
-	if err != nil {
+	if err == nil {
+		err = r.measure(ctx)
+	}
+	if err == nil {
+		err = r.write(ctx)
+	}
+	if err != nil && ctx.Err() != nil {
 		return r.stop(ctx, err)
 	}
-	if err := r.measure(ctx); err != nil {
-		return err
-	}
-	return r.write(ctx)
+	return err
 }
 
 // open reads the recipe, the data's description and the model.

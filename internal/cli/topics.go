@@ -18,14 +18,14 @@ const exitCodesTopic = `Exit codes
   1    unexpected failure; a file could not be read or written
   2    usage or configuration: unknown command, flag, preset or key; an output exists already;
        an output is the input; a plan names no tensor
-  3    a gate was missed (--max-size, --min-ratio); the result is written nevertheless
+  3    a gate was missed (--max-size, --min-accuracy); the result is written nevertheless
   4    the model is invalid or not supported; the message names the place
   5    a problem of the data set
   6    a target or an entry of its table is missing
-  7    what should be resumed was made from other inputs
+  7    what should be resumed was made from another model, data or configuration
   8    verification failed: the .effml file is damaged, or from a newer effml, or none at all
-  124  the time of --deadline is over
-  130  interrupted (Ctrl-C); a second Ctrl-C ends the program at once
+  124  the time of --deadline is over; train has written the weights so far, and a checkpoint
+  130  interrupted (Ctrl-C); train has written a checkpoint; a second Ctrl-C ends the program at once
 
 When the code is neither 0 nor 3 no output is left half-written: outputs appear under their names only
 when they are complete.
