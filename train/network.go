@@ -28,7 +28,7 @@ func newParameter(name string, value *tensor.Tensor) (*parameter, error) {
 
 // solved returns the parameter for a Solver.
 func (p *parameter) solved() Parameter {
-	return Parameter{Name: p.name, Shape: p.value.Shape, Values: tensor.Of[float32](p.value), Gradient: tensor.Of[float32](p.grad)}
+	return Parameter{Name: p.name, Shape: p.value.Shape, Values: tensor.Of[float32](p.value), Gradient: tensor.Of[float32](p.grad), fresh: &p.fresh}
 }
 
 // clear sets the gradient to 0.

@@ -103,7 +103,12 @@ type Parameter struct {
 	Values   []float32
 	Gradient []float32
 	Mask     []float32 // nil, or 0 where the value is and stays 0
+
+	fresh *bool // if there is one: whether there is a gradient. Without, a step leaves the parameter and its state as they are
 }
+
+// idle reports whether there is no gradient.
+func (p *Parameter) idle() bool { return p.fresh != nil && !*p.fresh }
 
 // Solver changes parameters by their gradients.
 type Solver struct {
@@ -211,7 +216,7 @@ func (s *Solver) Step(rate, scale float64) (norm float64, err error) {
 	}
 	for i := range s.params {
 		p := &s.params[i]
-		if p.rate > 0 {
+		if p.rate > 0 && !p.idle() {
 			solver.Update(s.cpu, kernel.Step{
 				Weights: p.Values, Gradient: p.Gradient, Mask: p.Mask, State: p.state,
 				Rate: rate * p.rate, Decay: p.decay, Scale: scale, Number: s.steps,
@@ -228,7 +233,7 @@ func (s *Solver) Step(rate, scale float64) (norm float64, err error) {
 func (s *Solver) norm(scale float64) (float64, error) {
 	var sum float64
 	for _, p := range s.params {
-		if p.rate > 0 {
+		if p.rate > 0 && !p.idle() {
 			sum += kernel.SumSquares(s.cpu, p.Gradient)
 		}
 		if math.IsNaN(sum) || math.IsInf(sum, 0) {

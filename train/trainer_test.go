@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +270,77 @@ func TestResumeOther(t *testing.T) {
 		var resume *job.ResumeError
 		if !errors.As(err, &resume) || !strings.Contains(err.Error(), name+": another one") || strings.Count(err.Error(), "another one") != 1 {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// sampledTask draws one of two paths at random in every step and counts how often, on one stream, and trains gates on another in every third step.
+func sampledTask(t testing.TB) *Task {
+	t.Helper()
+	counts := make([]float32, 2)
+	r := rand.New(rand.NewPCG(1, 1))
+	m := modelOf(t, map[string]*tensor.Tensor{"a": normal(r, 1, 3, 3), "b": normal(r, 1, 3, 3), "gate": tensor.Scalar(float32(1))}, nil,
+		"h = MatMul x, a", "i = MatMul x, b", "k = Mul i, gate", "y = Add h, k")
+	path := func(w string) *onnx.Graph {
+		return modelOf(t, map[string]*tensor.Tensor{w: row(0, 0, 0)}, nil, "h = MatMul x, "+w, "y = Tanh h").Graph
+	}
+	var s, u batches
+	for range 7 {
+		s = append(s, map[string]*tensor.Tensor{"x": normal(r, 1, 4, 3), "t": normal(r, 1, 4, 3)})
+		u = append(u, map[string]*tensor.Tensor{"x": normal(r, 1, 2, 3), "t": normal(r, 1, 2, 3)})
+	}
+	weights, gates := phaseOf(0.05), phaseOf(0.1, Pass{Loss: squares})
+	weights.Parameters, weights.Solver, weights.Accumulate = "^[ab]$", SolverConfig{Kind: Adam}, 2
+	weights.Sample = func(r *rand.Rand, _ int) ([]Pass, error) {
+		n := r.IntN(2)
+		counts[n]++
+		return []Pass{{Loss: squares, Uses: []Use{{Graph: path([]string{"a", "b"}[n])}}}}, nil
+	}
+	gates.Name, gates.Stream, gates.Parameters, gates.Every = "gates", "u", "gate", 3
+	gates.Hook = func(g *Gradients) error { // of what State has
+		g.Gradient("gate")[0] += counts[0] - counts[1]
+		return nil
+	}
+	return &Task{
+		Models: []Model{{Model: m, Also: "gate"}}, Streams: map[string]Stream{"s": s, "u": u[:5]}, Phases: []Phase{weights, gates},
+		State: []Slice{{Name: "counts", Values: counts}},
+	}
+}
+
+// TestKilled goes on from every checkpoint that a training has left on its way, as one does that was killed: to the same bits.
+func TestKilled(t *testing.T) {
+	for name, make := range map[string]func(testing.TB) *Task{"supervised": supervised, "sampled": sampledTask} {
+		folder := t.TempDir()
+		c := Config{Steps: 19, Seed: 3, Threads: 2, Last: true, Checkpoints: CheckpointConfig{Folder: folder, Every: 2, Keep: 100}}
+		whole, err := Run(t.Context(), c, make(t), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := os.ReadDir(folder)
+		if err != nil || len(files) < 10 {
+			t.Fatalf("%d checkpoints, %v", len(files), err)
+		}
+		for _, f := range files {
+			if f.Name() == bestName {
+				continue
+			}
+			data, err := os.ReadFile(filepath.Join(folder, f.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := c
+			again.Threads = 3
+			again.Checkpoints = CheckpointConfig{Folder: t.TempDir(), Resume: true}
+			if err := os.WriteFile(filepath.Join(again.Checkpoints.Folder, f.Name()), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, err := Run(t.Context(), again, make(t), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(bits(r.Models[""]), bits(whole.Models[""])) {
+				t.Errorf("%s: from %s on: other weights", name, f.Name())
+			}
 		}
 	}
 }
