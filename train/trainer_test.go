@@ -309,10 +309,10 @@ func sampledTask(t testing.TB) *Task {
 
 // TestKilled goes on from every checkpoint that a training has left on its way, as one does that was killed: to the same bits.
 func TestKilled(t *testing.T) {
-	for name, make := range map[string]func(testing.TB) *Task{"supervised": supervised, "sampled": sampledTask} {
+	for name, of := range map[string]func(testing.TB) *Task{"supervised": supervised, "sampled": sampledTask} {
 		folder := t.TempDir()
 		c := Config{Steps: 19, Seed: 3, Threads: 2, Last: true, Checkpoints: CheckpointConfig{Folder: folder, Every: 2, Keep: 100}}
-		whole, err := Run(t.Context(), c, make(t), nil)
+		whole, err := Run(t.Context(), c, of(t), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func TestKilled(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(again.Checkpoints.Folder, f.Name()), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r, err := Run(t.Context(), again, make(t), nil)
+			r, err := Run(t.Context(), again, of(t), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
