@@ -33,6 +33,7 @@ type ConvWeightGrad struct {
 	plane, rest int  // elements of a view of a channel; of dy's chunk packed
 	final       int  // channels of a piece of the last pass
 	inPlace     bool // dy is read where it is, but for a last panel that is not full
+	swapped     bool // image and dy have changed places, as they may where windows are of one element: the one of fewer channels is transposed
 }
 
 // gradViews says which pixels along one dimension are seen: view v begins at pixel start[v] of the padded image and has every
@@ -64,6 +65,11 @@ func NewConvWeightGrad(c *CPU, s ConvShape, n, h, w int) *ConvWeightGrad {
 	if n <= 0 || g.oh <= 0 || g.ow <= 0 || s.In == 0 || s.Out == 0 {
 		g.n = 0
 		return g
+	}
+	if s.pointwise() && s.Groups == 1 && s.Out < s.In {
+		g.swapped = true
+		s.In, s.Out = s.Out, s.In
+		g.shape = s
 	}
 	in, out, taps := s.In/s.Groups, s.Out/s.Groups, s.Kernel[0]*s.Kernel[1]
 	g.final = min(in, max(1, gradFinal/(taps*out)))
@@ -200,6 +206,9 @@ func (g *ConvWeightGrad) Run(c *CPU, dw, x, dy, scratch []float32) {
 	}
 	if c.ISA() != g.set || c.Threads() > g.workers {
 		panic("kernel: gradient of a convolution planned for another CPU")
+	}
+	if g.swapped {
+		x, dy = dy, x
 	}
 	t := gradTasks.Get().(*gradTask)
 	t.g, t.dw, t.x, t.dy = g, dw, x[:g.n*g.h*g.w*s.In], dy[:g.n*g.oh*g.ow*s.Out]
@@ -381,6 +390,10 @@ func (t *gradTask) lastPiece(i, worker int) {
 		for split := 1; split < g.splits; split++ {
 			pairs.apply(g.set, Add, sum, sum, t.partial(split)[at:])
 		}
+	}
+	if g.swapped {
+		copy(t.dw[first*out:], sums)
+		return
 	}
 	dw := t.dw[(group*out*in+first)*taps:]
 	if taps == 1 {
