@@ -80,6 +80,11 @@ var imageGradients = []gradientCase{
 	{node: "y = GlobalLpPool x", trials: trials("2,3,4,5", "1,20,7,7", "2,3,9", "2,1,2,3,4", "2,3,2,1")},
 	{node: "y = BatchNormalization x, s, b, m, v", trials: trials(normTrials...), value: positive, condition: 3},
 	{name: "BatchNormalization, training", node: "y, r, t = BatchNormalization x, s, b, m, v", trials: trialsOf([]any{attr("training_mode", 1)}, normTrials...), value: positive, condition: 3},
+	{name: "BatchNormalizationTrain", node: "y, r, t, m2, i = effml.BatchNormalizationTrain x, s, b, m, v", trials: trials(normTrials...), value: positive, condition: 3},
+	{name: "BatchNormalizationTrain, limited", node: "y, r, t, m2, i = effml.BatchNormalizationTrain x, s, b, m, v", trials: trialsOf(
+		[]any{attr("kind", "Clip"), attr("alpha", 0.05), attr("beta", 2.2)}, normTrials...), value: positive, condition: 3},
+	{name: "BatchNormalizationTrain, hard swish", node: "y, r, t, m2, i = effml.BatchNormalizationTrain x, s, b, m, v", trials: trialsOf(
+		[]any{attr("kind", "HardSwish")}, normTrials...), value: positive, condition: 3},
 	{name: "InstanceNormalization", node: "y = InstanceNormalization x, s, b", trials: trials("2,3,4,5;3;3", "1,2,9;2;2", "2,20,6,7;20;20", "3,2,2,2,2;2;2", "2,1,70;1;1"), condition: 3},
 	{node: "y = GroupNormalization x, s, b", trials: trialsOf([]any{attr("num_groups", 2)}, "2,4,4,5;4;4", "1,2,9;2;2", "2,20,6,7;20;20", "3,6,2,2,2;6;6", "2,2,70;2;2"), opset: 21, condition: 3},
 	{name: "GroupNormalization, opset 18", node: "y = GroupNormalization x, s, b", trials: trialsOf([]any{attr("num_groups", 2)}, "2,4,4,5;2;2", "1,2,9;2;2", "2,20,6,7;2;2", "3,6,2,2,2;2;2", "2,2,70;2;2"), opset: 18, condition: 3},

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/effml/effml/internal/isa"
@@ -73,6 +74,42 @@ func TestBatchSumsAndBlend(t *testing.T) {
 			BlendPairs(c, got.data, x, dy, &b, outer, ch, inner)
 			got.check(t, "BlendPairs")
 			checkClose(t, fmt.Sprintf("BlendPairs of %v", s), got.data, want, 1e-5, 1e-5)
+		}
+	})
+}
+
+// What goes through a function is dy times its slope.
+func TestBatchSumsThrough(t *testing.T) {
+	eachSet(t, func(t *testing.T, c *CPU) {
+		r := random()
+		for _, s := range append(columnShapes, [3]int{7, 1100, 1}, [3]int{2, 3, 5000}) {
+			outer, ch, inner := s[0], s[1], s[2]
+			n := outer * ch * inner
+			x, dy := newBuffer(n, r.IntN(4)).fill(r, 1).data, newBuffer(n, r.IntN(4)).fill(r, 1).data
+			var p [3][]float32
+			for i := range p {
+				p[i] = newBuffer(ch, r.IntN(4)).fill(r, 1).data
+			}
+			act := []Activation{{Kind: ClipTo, B: 0.5}, {Kind: HardSwish}}[r.IntN(2)]
+			want, sums := make([]float32, n), make([]float64, 4*ch)
+			Affine(c, want, x, p[0], p[1], outer, ch, inner, Activation{})
+			Slope(c, act, want, want, dy)
+			BatchSums(c, sums[:ch], sums[ch:2*ch], x, want, p[2], outer, ch, inner)
+			got := newBuffer(n, r.IntN(4))
+			if r.IntN(2) == 0 {
+				copy(got.data, dy)
+				dy = got.data
+			}
+			BatchSumsThrough(c, sums[2*ch:3*ch], sums[3*ch:], got.data, x, dy, p[2], Through{p[0], p[1], act}, outer, ch, inner)
+			got.check(t, "BatchSumsThrough")
+			for i, v := range want {
+				if got.data[i] != v {
+					t.Fatalf("%v: element %d is %v, want %v", s, i, got.data[i], v)
+				}
+			}
+			if !slices.Equal(sums[:2*ch], sums[2*ch:]) {
+				t.Fatalf("%v: other sums", s)
+			}
 		}
 	})
 }

@@ -1,6 +1,10 @@
 package kernel
 
-import "github.com/effml/effml/internal/isa"
+import (
+	"math"
+
+	"github.com/effml/effml/internal/isa"
+)
 
 // BatchMoments computes the means and variances (of the population) of the channels of src [outer, ch, inner]; inner is 1 for tensors that
 // are channels-last. It reads src once: over blocks of rows, in float32, deviations from the first row of a block are summed and
@@ -22,6 +26,11 @@ func BatchMoments(c *CPU, mean, variance []float64, src []float32, outer, ch, in
 // normalisation needs. Blocks of rows are summed in float32, blocks in order in float64.
 func BatchSums(c *CPU, sum, product []float64, x, dy, mean []float32, outer, ch, inner int) {
 	t := newVecTask(c, nil)
+	t.sumColumns(c, sum, product, x, dy, mean, outer, ch, inner)
+	t.release()
+}
+
+func (t *vecTask) sumColumns(c *CPU, sum, product []float64, x, dy, mean []float32, outer, ch, inner int) {
 	t.src, t.y, t.mean = x[:outer*ch*inner], dy[:outer*ch*inner], mean[:ch]
 	t.columns(c, outer, ch, inner)
 	for k := range ch {
@@ -31,7 +40,49 @@ func BatchSums(c *CPU, sum, product []float64, x, dy, mean []float32, outer, ch,
 			product[k] += second
 		})
 	}
+}
+
+// Through is a function that follows a normalisation, y = act(Scale·x + Shift), as [Affine] computes it. Its slope is one that follows from what it
+// takes, see [SlopeOfOutput].
+type Through struct {
+	Scale, Shift []float32
+	Act          Activation
+}
+
+// BatchSumsThrough is [BatchSums] of what arrives at x through a function, dy times its slope, which it stores in dst; that may be dy.
+func BatchSumsThrough(c *CPU, sum, product []float64, dst, x, dy, mean []float32, f Through, outer, ch, inner int) {
+	t := newVecTask(c, nil)
+	total := outer * ch * inner
+	t.dst, t.z = dst[:total], dy[:total]
+	t.blend.A, t.blend.B, t.act = f.Scale[:ch], f.Shift[:ch], f.Act
+	t.sumColumns(c, sum, product, x, t.dst, mean, outer, ch, inner)
 	t.release()
+}
+
+const throughBlock = 2048 // elements that go through at once: at least maxColumns
+
+// through does rows of n elements, stride apart, from element at on, of channels from k on.
+func (t *vecTask) through(at, rows, n, stride, k int) {
+	var own [throughBlock]float32
+	together := 1
+	if n == stride {
+		together = throughBlock / n
+	}
+	for r := 0; r < rows; r += together {
+		from, count := at+r*stride, min(together, rows-r)*n
+		affineRows(t.set, own[:count], t.src[from:][:count], t.blend.A[k:], t.blend.B[k:], n, 0, float32(math.Inf(-1)), float32(math.Inf(1)))
+		slopeRow(t.set, t.act, t.dst[from:][:count], own[:count], t.z[from:])
+	}
+}
+
+// throughRow does a row of n elements of a channel.
+func (t *vecTask) throughRow(at, n, k int) {
+	var own [throughBlock]float32
+	for end := at + n; at < end; at += throughBlock {
+		count := min(throughBlock, end-at)
+		affineRows(t.set, own[:count], t.src[at:][:count], t.blend.A[k:], t.blend.B[k:], count, 1, float32(math.Inf(-1)), float32(math.Inf(1)))
+		slopeRow(t.set, t.act, t.dst[at:][:count], own[:count], t.z[at:])
+	}
 }
 
 // moment is the number, the mean and the sum of the squares of the deviations of some numbers.
@@ -99,6 +150,9 @@ func pairColumnsPiece(t *vecTask, lo, hi, _ int) {
 			if t.mean != nil {
 				shiftX, shiftY = t.mean[col:][:n], zero[:n]
 			}
+			if t.dst != nil {
+				t.through(r*t.n+col, rows, n, t.n, col)
+			}
 			clear(acc[0][:n])
 			clear(acc[1][:n])
 			pairSums(t.set, acc[0][:n], acc[1][:n], x, y, shiftX, shiftY, rows, t.n)
@@ -130,6 +184,9 @@ func pairRowPiece(t *vecTask, lo, hi, _ int) {
 		var mean *float32
 		if t.mean != nil {
 			mean = &t.mean[r%t.n]
+		}
+		if t.dst != nil {
+			t.throughRow(r*t.inner, t.inner, r%t.n)
 		}
 		all := rowSums(t.set, t.src[r*t.inner:][:t.inner], t.y[r*t.inner:][:t.inner], mean)
 		at := 2*(r/t.n)*t.n + r%t.n

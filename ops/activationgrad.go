@@ -76,7 +76,7 @@ func (o *activationGrad) run(c *Call) error {
 
 // slope is the gradient of a function, of v, which is its output or its input.
 func (g *Gradient) slope(a kernel.Activation, v, dy Value) Value {
-	return g.Node("ActivationGrad", with(attrText("kind", activationKinds[a.Kind]), attrFloat("alpha", a.A), attrFloat("beta", a.B)), v, dy)
+	return g.Node("ActivationGrad", throughAttributes(a), v, dy)
 }
 
 // Gradient is the slope of the function, from its output where that tells it.

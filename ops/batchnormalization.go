@@ -14,7 +14,7 @@ import (
 // batch's; the variance is that of the population. The layout of rank 4 is free.
 //
 // BatchNormalizationTrain of [Domain] is that in training mode, with outputs 3 and 4, the mean of the batch and 1/√(variance + ε), which the
-// gradient needs. If attribute unbiased is 1, output 2 is of the batch's variance as an estimate of that of all data, times n/(n − 1), as
+// gradient needs; with attributes of a function, as ActivationGrad has them, y is its result. If attribute unbiased is 1, output 2 is of the batch's variance as an estimate of that of all data, times n/(n − 1), as
 // PyTorch has it.
 //
 // S. Ioffe, C. Szegedy: Batch Normalization, 2015, algorithms 1 and 2.
@@ -47,10 +47,11 @@ func newBatchNormalization(n *Node) (Op, error) {
 }
 
 func newBatchNormalizationTrain(n *Node) (Op, error) {
+	act, err := throughOf(n)
 	return &batchNormalization{
 		epsilon: n.Float("epsilon", 1e-5), momentum: n.Float("momentum", 0.9), training: true, saved: true, unbiased: n.Bool("unbiased", false),
-		outputs: len(n.Outputs), states: new(states[affine]),
-	}, nil
+		outputs: len(n.Outputs), act: act, states: new(states[affine]),
+	}, err
 }
 
 func (o *batchNormalization) Infer(in []Info) ([]Info, error) {
@@ -193,7 +194,11 @@ func (o *batchNormalization) run(c *Call) (err error) {
 			return nil
 		}
 	}
-	o.fold(s.scale, s.shift, s.mean, s.variance)
+	if o.saved {
+		foldSaved(s.scale, s.shift, s.mean, s.variance)
+	} else {
+		o.fold(s.scale, s.shift, s.mean, s.variance)
+	}
 	switch x.Type {
 	case onnx.Float:
 		all := c.scratch(2 * p.n)
@@ -243,7 +248,7 @@ func channelsOf(x *tensor.Tensor) pile {
 	return p
 }
 
-// train replaces mean and variance with those of the batch and gives the running ones, and what is saved.
+// train replaces mean and variance with those of the batch, or with what is saved of them, and gives the running ones, and what is saved.
 func (o *batchNormalization) train(c *Call, s *affine, p pile) error {
 	s.running = append(append(s.running[:0], s.mean...), s.variance...)
 	switch x := c.In[0]; x.Type {
@@ -269,13 +274,16 @@ func (o *batchNormalization) train(c *Call, s *affine, p pile) error {
 	if err := c.giveNumbers(2, c.In[4].Type, s.running[p.n:]); err != nil || !o.saved {
 		return err
 	}
+	for k, v := range s.variance {
+		s.variance[k] = 1 / math.Sqrt(v+float64(o.epsilon))
+		if c.In[0].Type == onnx.Float { // as it is saved
+			s.mean[k], s.variance[k] = float64(float32(s.mean[k])), float64(float32(s.variance[k]))
+		}
+	}
 	if err := c.giveNumbers(3, c.In[0].Type, s.mean); err != nil {
 		return err
 	}
-	for k, v := range s.variance {
-		s.running[k] = 1 / math.Sqrt(v+float64(o.epsilon))
-	}
-	return c.giveNumbers(4, c.In[0].Type, s.running[:p.n])
+	return c.giveNumbers(4, c.In[0].Type, s.variance)
 }
 
 // giveNumbers stores a vector as output i, if that is wanted.

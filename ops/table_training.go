@@ -15,7 +15,7 @@ const Domain = "effml"
 var trainingOps = []spec{
 	{"ActivationGrad", 1, 0, 2, 2, 1, newActivationGrad},
 	{"AveragePoolGrad", 1, 0, 1, 1, 1, newPoolGrad(poolMean)},
-	{"BatchNormalizationGrad", 1, 0, 5, 5, 3, newBatchNormalizationGrad},
+	{"BatchNormalizationGrad", 1, 0, 5, 6, 3, newBatchNormalizationGrad},
 	{"BatchNormalizationTrain", 1, 0, 5, 5, 5, newBatchNormalizationTrain},
 	{"ConvWeightGrad", 1, 0, 2, 2, 1, newConvWeightGrad},
 	{"Detach", 1, 0, 1, 1, 1, newDetach},

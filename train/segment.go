@@ -89,6 +89,7 @@ const maxSegment = 1 << 40
 func (s *segment) differentiate(n *network, p *piece, d ops.Differentiation, g *onnx.Graph) (*infer.Halves, error) {
 	seed := gradientOf(p.output)
 	d.Seeds = map[string]string{p.output: seed}
+	d.Nodes = throughNormalisations(n, p)
 	d.Known[seed] = ops.Info{Type: n.known[p.output].Type, Shape: n.known[p.output].Shape}
 	back, err := ops.Differentiate(d)
 	if err != nil {
