@@ -53,8 +53,10 @@ type network struct {
 	fields     map[string]ops.Info // of a batch
 	states     map[string]string   // names of constants, and of the values that replace them after a step
 	changing   map[string]bool     // constants that differ from step to step, beside states
-	taps       []string            // values to see, beside the loss
-	loss       string              // a scalar
+	// learnedSteps is ops.Differentiation.LearnedSteps.
+	learnedSteps bool
+	taps         []string // values to see, beside the loss
+	loss         string   // a scalar
 
 	known map[string]ops.Info // of every value; before infer of as many as somebody knows
 }

@@ -41,6 +41,7 @@ func (t *trainer) newPass(ph *phase, p Pass, b *Batch) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.learnedSteps = ph.LearnedSteps
 	x := &pass{Pass: p, fields: fields, batch: maps.Clone(b.Fields)}
 	if x.step, err = t.engine.compile(n); err != nil {
 		return nil, n.explain(err)

@@ -51,7 +51,8 @@ func (t *trainer) of() (map[string]string, error) {
 			Schedule           Schedule
 			Every, Accumulate  int
 			Sampled, Hook      bool
-		}{ph.Stream, ph.Parameters, ph.Phase.Solver, ph.Schedule, ph.Every, ph.Accumulate, ph.Sample != nil, ph.Hook != nil})
+			LearnedSteps       bool
+		}{ph.Stream, ph.Parameters, ph.Phase.Solver, ph.Schedule, ph.Every, ph.Accumulate, ph.Sample != nil, ph.Hook != nil, ph.LearnedSteps})
 		if err != nil {
 			return nil, err
 		}

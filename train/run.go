@@ -218,7 +218,10 @@ func (t *trainer) train(ctx context.Context) error {
 	t.clock.start()
 	for {
 		if err := t.epochEnd(ctx); err != nil {
-			return errors.Join(err, t.save(false))
+			if ctx.Err() != nil { // in an evaluation, which is made again
+				err = errors.Join(err, t.save(false))
+			}
+			return err
 		}
 		if t.step == t.total {
 			return nil

@@ -42,7 +42,7 @@ func (c *compiler) compile(n *network, p *piece, wants []bool) (*segment, error)
 		return s, nil
 	}
 	s := &segment{wants: wants}
-	d := ops.Differentiation{Nodes: p.nodes, Opset: n.opset, Known: map[string]ops.Info{}}
+	d := ops.Differentiation{Nodes: p.nodes, Opset: n.opset, Known: map[string]ops.Info{}, LearnedSteps: n.learnedSteps}
 	g := &onnx.Graph{Name: "segment"}
 	for i, list := range [][]string{p.inputs, p.fields, p.parameters, p.constants} {
 		for k, name := range list {
@@ -148,7 +148,7 @@ func (n *network) key(p *piece, wants []bool) string {
 		}
 		return i
 	}
-	fmt.Fprintf(&b, "%d %v", n.opset, wants)
+	fmt.Fprintf(&b, "%d %v %v", n.opset, n.learnedSteps, wants)
 	for _, list := range [][]string{p.inputs, p.fields, p.parameters, p.constants} {
 		b.WriteString("\n:")
 		for _, name := range list {

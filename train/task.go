@@ -68,6 +68,9 @@ type Phase struct {
 	Schedule   Schedule
 	Every      int // steps between two times that the phase is done, from step 0 on; 0 is 1
 	Accumulate int // batches whose gradients are averaged for one change; 0 is 1
+	// LearnedSteps scales the gradients of the steps of quantisation, which Model.Also names, so that they learn at the pace of weights
+	// (S. Esser et al.: Learned Step Size Quantization, 2020).
+	LearnedSteps bool
 	// Hook, if there is one, is called before the solver, and may change gradients.
 	Hook func(g *Gradients) error
 }

@@ -78,6 +78,7 @@ func TestRewrites(t *testing.T) {
 		solver  SolverConfig
 		rate    float64
 		steps   int
+		learned bool
 		want    map[string][]float32
 	}{
 		{
@@ -102,6 +103,13 @@ func TestRewrites(t *testing.T) {
 			want:    map[string][]float32{"w": {0.3, 0}, "step": {0.5}},
 		},
 		{
+			// Rounding moves both weights by −0.4 steps: the gradient of the step is −0.4·(4 + 2), by 1/√(2·127) where it is learned.
+			name: "learned steps", x: row(2, 1), rate: 0.1, steps: 1, also: "step", learned: true,
+			tensors: map[string]*tensor.Tensor{"w": column(0.7, 0.2), "step": tensor.Scalar(float32(0.5)), "zero": tensor.Scalar(int8(0))},
+			lines:   []string{"q = QuantizeLinear w, step, zero", "d = DequantizeLinear q, step, zero", "y = MatMul x, d"},
+			want:    map[string][]float32{"w": {0.3, 0}, "step": {float32(0.5 + 0.24/math.Sqrt(254))}},
+		},
+		{
 			// The kernel T·W[:2] is ((4, 6), (3, 4)) and y (7, 10), of which each row of the kernel's gradient is one.
 			name: "super-weights", x: row(1, 1), rate: 0.01, steps: 1,
 			tensors: map[string]*tensor.Tensor{
@@ -124,7 +132,7 @@ func TestRewrites(t *testing.T) {
 				target = row(0, 0)
 			}
 			p := phaseOf(c.rate, Pass{Loss: squares})
-			p.Solver = c.solver
+			p.Solver, p.LearnedSteps = c.solver, c.learned
 			task := &Task{
 				Models: []Model{{Model: modelOf(t, c.tensors, c.attrs, c.lines...), Also: c.also}}, Phases: []Phase{p},
 				Streams: map[string]Stream{"s": batches{{"x": c.x, "t": target}}},

@@ -247,6 +247,33 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestInterruptedEvaluation makes an evaluation again that was interrupted.
+func TestInterruptedEvaluation(t *testing.T) {
+	config := Config{Epochs: 2, Seed: 9, Last: true}
+	whole, err := Run(t.Context(), config, supervised(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Checkpoints = CheckpointConfig{Folder: t.TempDir(), Resume: true}
+	ctx, cancel := context.WithCancel(t.Context())
+	task := supervised(t)
+	check := task.Check
+	task.Check = func(_ context.Context, e *Evaluation) (*Score, error) {
+		cancel()
+		return check(ctx, e)
+	}
+	if r, err := Run(ctx, config, task, nil); !errors.Is(err, context.Canceled) || r.Steps != 11 || len(r.Metrics) != 0 {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	r, err := Run(t.Context(), config, supervised(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bits(r.Models[""]), bits(whole.Models[""])) || len(r.Metrics) != 2 || r.Metrics[0].Loss != whole.Metrics[0].Loss || r.Metrics[0].Val.Loss != whole.Metrics[0].Val.Loss {
+		t.Errorf("other weights or rows: %+v", r.Metrics)
+	}
+}
+
 // TestResumeOther refuses to go on with something else, and says what.
 func TestResumeOther(t *testing.T) {
 	c := Config{Steps: 3, Seed: 9, Checkpoints: CheckpointConfig{Folder: t.TempDir(), Resume: true}}
