@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/effml/effml/internal/job"
+	"github.com/effml/effml/internal/pages"
 	"github.com/effml/effml/tensor"
 )
 
@@ -13,6 +14,9 @@ type Memory struct {
 	passing []byte
 	scratch []float32
 	kept    []keptMemory
+	peak    int  // bytes that were kept at once since Release
+	most    int  // and ever
+	ragged  bool // kept is better replaced, when it is asked for again
 }
 
 // keptMemory is memory that runs share out among them.
@@ -22,38 +26,66 @@ type keptMemory struct {
 }
 
 // Release takes back what runs keep: none may be resumed any more, and no result be used. Runs that follow keep what they need in the same places,
-// so that Memory asks for no more when they need as much, or in some others. What has come to be more than twice as much as was used is let go.
+// so that Memory asks for no more when they need as much. Where runs need now more and now less, and in parts of other sizes, what is held is a
+// little more than the most that was ever needed. What has come to be more than twice as much as was used is let go.
 func (m *Memory) Release() {
-	held, used := 0, 0
+	held, _ := m.holds()
+	m.Rewind(nil)
+	switch m.most = max(m.most, m.peak); {
+	case m.peak > 0 && held > 2*m.peak:
+		clear(m.kept)
+		m.kept, m.most = m.kept[:0], 0
+	case held > m.most+m.most/16:
+		m.ragged = true
+	}
+	m.peak = 0
+}
+
+// holds returns the bytes for what runs keep, and how many of them are used.
+func (m *Memory) holds() (held, used int) {
 	for i := range m.kept {
 		held, used = held+len(m.kept[i].data), used+m.kept[i].used
-		m.kept[i].used = 0
 	}
-	if used > 0 && held > 2*used {
-		clear(m.kept)
-		m.kept = m.kept[:0]
+	return held, used
+}
+
+// join replaces what is held for runs to keep by one piece. It gives the system the memory back at once: the garbage collector would leave both for
+// a while.
+func (m *Memory) join() {
+	for i := range m.kept {
+		pages.Discard(m.kept[i].data)
 	}
+	clear(m.kept)
+	m.kept, m.ragged = append(m.kept[:0], keptMemory{data: tensor.Buffer(m.most)}), false
 }
 
 // Bytes returns the memory that is held.
 func (m *Memory) Bytes() int {
-	n := len(m.passing) + 4*len(m.scratch)
-	for i := range m.kept {
-		n += len(m.kept[i].data)
-	}
-	return n
+	held, _ := m.holds()
+	return len(m.passing) + 4*len(m.scratch) + held
 }
 
 // keep returns n bytes until Release.
 func (m *Memory) keep(n int) []byte {
+	b := m.room(n)
+	b.used += n
+	_, used := m.holds()
+	m.peak = max(m.peak, used)
+	return b.data[b.used-n : b.used : b.used]
+}
+
+// room returns memory with n bytes that are free.
+func (m *Memory) room(n int) *keptMemory {
+	if m.ragged {
+		m.join()
+	}
 	for i := range m.kept {
 		if b := &m.kept[i]; b.used+n <= len(b.data) {
-			b.used += n
-			return b.data[b.used-n : b.used : b.used]
+			return b
 		}
 	}
-	m.kept = append(m.kept, keptMemory{tensor.Buffer(n), n})
-	return m.kept[len(m.kept)-1].data
+	m.kept = append(m.kept, keptMemory{data: tensor.Buffer(n)})
+	return &m.kept[len(m.kept)-1]
 }
 
 // Mark returns what is kept at the moment, in buf where it has room, for Rewind.
@@ -77,12 +109,9 @@ func (m *Memory) Rewind(mark []int) {
 
 // Reserve makes sure that n bytes can be kept without asking for more.
 func (m *Memory) Reserve(n int) {
-	for i := range m.kept {
-		if b := &m.kept[i]; b.used+n <= len(b.data) {
-			return
-		}
-	}
-	m.kept = append(m.kept, keptMemory{data: tensor.Buffer(n)})
+	m.room(n)
+	_, used := m.holds()
+	m.most = max(m.most, used+n)
 }
 
 // Needs is the memory that a run takes, in bytes.
@@ -123,6 +152,7 @@ func (r *Runner) Prepare(in []*tensor.Tensor) (out []*tensor.Tensor, n Needs, er
 // reserve makes room for a plan.
 func (m *Memory) reserve(pl *plan) {
 	if pl.arena > len(m.passing) {
+		pages.Discard(m.passing)
 		m.passing = tensor.Buffer(pl.arena)
 	}
 	if pl.scratch > len(m.scratch) {
@@ -151,4 +181,23 @@ func (x *instance) settle(m *Memory) {
 			x.home[i].Move(arena[s.offset : s.offset+s.bytes : s.offset+s.bytes])
 		}
 	}
+}
+
+// Leave lets go of the memory that the runner shares with others, until it runs again: a run cannot be resumed, and its results are lost.
+func (r *Runner) Leave() {
+	for _, x := range r.kept {
+		x.passing, x.keeping = nil, nil
+		for i := range x.plan.slots {
+			switch x.plan.slots[i].kind {
+			case slotArena:
+				x.home[i].Leave()
+			case slotView:
+				x.slots[i].Leave()
+			}
+		}
+		for i := range x.calls {
+			x.calls[i].Scratch = nil
+		}
+	}
+	r.paused = false
 }

@@ -186,5 +186,8 @@ func (t *Tensor) Move(data []byte) {
 	t.data = data
 }
 
+// Leave lets go of the elements of t, which has none until the next call of Move or Share.
+func (t *Tensor) Leave() { t.data, t.strings = nil, nil }
+
 // String describes the tensor without its elements, such as "float32[1,3,224,224]".
 func (t *Tensor) String() string { return Describe(t.Type, t.Shape) }

@@ -73,7 +73,7 @@ func (x *pass) firstBad(ctx context.Context, s *store) error {
 		return err
 	}
 	for _, p := range x.step.places {
-		if badElement(p.out) < 0 && !slices.ContainsFunc(p.seen, func(t *tensor.Tensor) bool { return badElement(t) >= 0 }) {
+		if badElement(p.out) < 0 && !slices.ContainsFunc(p.seat.seen, func(t *tensor.Tensor) bool { return badElement(t) >= 0 }) {
 			continue
 		}
 		if err := p.firstBad(ctx, n); err != nil {
@@ -100,7 +100,7 @@ func (p *place) firstBad(ctx context.Context, n *network) error {
 	var in []*tensor.Tensor
 	add := func(name string, t *tensor.Tensor) {
 		info := n.known[name]
-		if v := info.Value; v != nil && v.Len() <= smallConstant {
+		if v := n.inside(name); v != nil {
 			g.Initializers = append(g.Initializers, v.ToONNX(name))
 			return
 		}

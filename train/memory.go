@@ -26,7 +26,7 @@ func (s *step) needs() (int64, error) {
 			in = append(in, out[f])
 		}
 		in = append(in, p.rest...)
-		results, n, err := p.runner.Prepare(in)
+		results, n, err := p.seat.runner.Prepare(in)
 		if err != nil {
 			return 0, err
 		}

@@ -100,29 +100,32 @@ type piece struct {
 	also       []string // values of the piece that are to be seen: states and taps
 }
 
-// cut divides a network into at most about limit pieces. A piece ends where nothing but one value is alive, normally the output of a block; where
-// that does not happen for long, anywhere where only one of its values is needed later. What depends on no field, such as a masked weight, is
-// computed in each piece that needs it. Pieces are of at least leastPiece nodes.
+// cut divides a network into at most about limit pieces. A piece ends where nothing but one value is alive, normally the output of a block. Where
+// depends on the nodes nearby alone, so that a block is the same piece in whatever network it is. What depends on no field, such as a masked
+// weight, is computed in each piece that needs it.
 func (n *network) cut(limit int) ([]*piece, error) {
 	c := &cutter{network: n, made: map[string]int{}, last: map[string]int{}}
 	c.classify()
 	c.lives()
-	target := max(leastPiece, (len(c.moving)+limit-1)/limit)
-	var pieces []*piece
-	for from := 0; from < len(c.moving); {
-		to := c.end(from, target)
+	var ends []int
+	for least := leastPiece; ; least += least / 2 {
+		if ends = c.ends(least); len(ends) <= limit {
+			break
+		}
+	}
+	pieces, from := make([]*piece, 0, len(ends)), 0
+	for _, to := range ends {
 		p, err := c.piece(from, to)
 		if err != nil {
 			return nil, err
 		}
-		pieces = append(pieces, p)
-		from = to
+		pieces, from = append(pieces, p), to
 	}
 	return pieces, nil
 }
 
 // leastPiece is the number of nodes from which a piece is worth what it costs.
-const leastPiece = 8
+const leastPiece = 6
 
 // cutter is the state of cut.
 type cutter struct {
@@ -131,8 +134,10 @@ type cutter struct {
 	moving []*onnx.Node          // the others on which something depends that is asked for
 	made   map[string]int        // by value: the node of moving that computes it
 	last   map[string]int        // by value: the last that reads it
-	alive  []int                 // how many values are alive after a node of moving
+	alive  []alive               // what is alive after a node of moving
 }
+
+type alive struct{ values, bytes int }
 
 // classify separates the nodes that depend on no field, and drops those that nobody needs.
 func (c *cutter) classify() {
@@ -175,6 +180,7 @@ func (c *cutter) asked() []string {
 	for _, name := range c.states {
 		out = append(out, name)
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -190,10 +196,16 @@ func (c *cutter) lives() {
 			}
 		}
 	}
-	c.alive = make([]int, len(c.moving))
+	c.alive = make([]alive, len(c.moving))
 	for name, last := range c.last {
+		size := 0
+		if dims, ok := c.known[name].Shape.Known(); ok {
+			n, _ := tensor.Count(dims)
+			size = n * tensor.Width(c.known[name].Type)
+		}
 		for i := c.made[name]; i < last; i++ {
-			c.alive[i]++
+			c.alive[i].values++
+			c.alive[i].bytes += size
 		}
 	}
 }
@@ -211,20 +223,49 @@ func (c *cutter) outputs(from, to int) []string {
 	return out
 }
 
-// end returns where the piece that begins with a node ends.
-func (c *cutter) end(from, target int) int {
+// ends lists where pieces of at least so many nodes end.
+func (c *cutter) ends(least int) (ends []int) {
+	for from := 0; from < len(c.moving); {
+		from = c.end(from, least)
+		ends = append(ends, from)
+	}
+	return ends
+}
+
+// end returns where the piece that begins with a node ends: the first place that is narrow, or else, a long way behind, any that is
+// possible. What is left for the last piece is not small.
+func (c *cutter) end(from, least int) int {
 	const patience = 3
-	for to := from + 1; to < len(c.moving); to++ {
-		switch size := to - from; {
-		case size < target:
-		case c.alive[to-1] == 1 && len(c.outputs(from, to)) == 1:
-			return to
-		case size >= patience*target && len(c.outputs(from, to)) == 1:
+	for to := from + least; to <= len(c.moving)-2*least; to++ {
+		if (c.narrow(to) || to-from >= patience*least) && len(c.outputs(from, to)) == 1 {
 			return to
 		}
 	}
 	return len(c.moving)
 }
+
+// narrow reports whether before a node is a good place to cut: one value is alive, a layer with weights or a branch begins, and it does not get much
+// narrower soon, as it does within the blocks of MobileNets.
+func (c *cutter) narrow(to int) bool {
+	const soon = 8
+	if !c.begins(to) {
+		return false
+	}
+	for next := to + 1; next < min(to+soon, len(c.moving)); next++ {
+		if c.begins(next) {
+			return 3*c.alive[next-1].bytes >= 2*c.alive[to-1].bytes
+		}
+	}
+	return true
+}
+
+// begins reports whether one value is alive before a node and a layer with weights or a branch begins there.
+func (c *cutter) begins(to int) bool {
+	return c.alive[to-1].values == 1 && (slices.Contains(layers, c.moving[to].OpType) || c.alive[to].values > 1)
+}
+
+// layers are the operators that begin a layer.
+var layers = []string{"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN", "Attention"}
 
 // piece makes a piece of the nodes from…to−1, and of what they need that depends on no field.
 func (c *cutter) piece(from, to int) (*piece, error) {

@@ -16,7 +16,7 @@ type place struct {
 	ctx     context.Context
 	segment *segment
 	piece   *piece
-	runner  *infer.Runner
+	seat    *seat
 	cpu     *kernel.CPU
 	from    []*place // whose outputs are the inputs
 	rest    []*tensor.Tensor
@@ -26,7 +26,6 @@ type place struct {
 
 	in    []*tensor.Tensor
 	out   *tensor.Tensor
-	seen  []*tensor.Tensor // of piece.also
 	late  []*tensor.Tensor // the gradient of out
 	seed  *float32         // where it lies
 	given []*tensor.Tensor
@@ -65,7 +64,7 @@ func (p *place) forward([][]float32) ([]float32, error) {
 		p.mark = p.memory.Mark(p.mark)
 		defer p.memory.Rewind(p.mark)
 	}
-	out, err := p.runner.Run(p.ctx, p.in)
+	out, err := p.seat.runner.Run(p.ctx, p.in)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +76,8 @@ func (p *place) forward([][]float32) ([]float32, error) {
 			t = out[also]
 			also++
 		}
-		copy(p.seen[i].Bytes(), t.Bytes())
-		p.seen[i].Layout = t.Layout
+		copy(p.seat.seen[i].Bytes(), t.Bytes())
+		p.seat.seen[i].Layout = t.Layout
 	}
 	if p.memory != nil {
 		copy(p.saved.Bytes(), p.out.Bytes())
@@ -91,7 +90,7 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 	if p.memory != nil {
 		p.mark = p.memory.Mark(p.mark)
 		defer p.memory.Rewind(p.mark)
-		if _, err := p.runner.Run(p.ctx, p.in); err != nil {
+		if _, err := p.seat.runner.Run(p.ctx, p.in); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +115,7 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 			p.given = append(p.given, q.grad)
 		}
 	}
-	out, err := p.runner.Resume(p.ctx, p.late, p.given)
+	out, err := p.seat.runner.Resume(p.ctx, p.late, p.given)
 	if err != nil {
 		return nil, err
 	}

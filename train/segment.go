@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,7 +20,14 @@ type segment struct {
 	session *infer.Session
 	wants   []bool // which inputs it gives gradients of
 	trained []bool // which parameters
-	idle    []*infer.Runner
+	idle    []*seat
+	used    uint64 // when it was asked for last
+}
+
+// seat is what a segment needs to run at one place of a step at a time.
+type seat struct {
+	runner *infer.Runner
+	seen   []*tensor.Tensor // of piece.also
 }
 
 // compiler makes segments, and keeps them for pieces of the same structure.
@@ -26,11 +35,26 @@ type compiler struct {
 	cpu      *kernel.CPU
 	memory   *infer.Memory
 	segments map[string]*segment
+	asked    uint64
+	most     int // segments; others than those that were used last are forgotten
 }
 
-// smallConstant is the number of elements up to which a constant is part of a segment, so that shapes may depend on it. Larger ones, such as
-// masks, are inputs.
-const smallConstant = 1024
+// maxSegments are enough for all blocks of a super-network in all their forms.
+const maxSegments = 2048
+
+// inside returns the value of a constant that is part of a segment, so that shapes may depend on it, or nil. Others, such as masks and running
+// means, are inputs: segments whose structure is the same are then one.
+func (n *network) inside(name string) *tensor.Tensor {
+	const (
+		integers = 1024
+		floats   = 16 // such as scales
+	)
+	v := n.known[name].Value
+	if v == nil || v.Len() > integers || v.Type == onnx.Float && v.Len() > floats {
+		return nil
+	}
+	return v
+}
 
 // gradientOf names the gradient of a value.
 func gradientOf(name string) string { return "∂" + name }
@@ -38,16 +62,18 @@ func gradientOf(name string) string { return "∂" + name }
 // compile returns the segment of a piece of which gradients are wanted for these inputs.
 func (c *compiler) compile(n *network, p *piece, wants []bool) (*segment, error) {
 	key := n.key(p, wants)
+	c.asked++
 	if s := c.segments[key]; s != nil {
+		s.used = c.asked
 		return s, nil
 	}
-	s := &segment{wants: wants}
+	s := &segment{wants: wants, used: c.asked}
 	d := ops.Differentiation{Nodes: p.nodes, Opset: n.opset, Known: map[string]ops.Info{}, LearnedSteps: n.learnedSteps}
 	g := &onnx.Graph{Name: "segment"}
 	for i, list := range [][]string{p.inputs, p.fields, p.parameters, p.constants} {
 		for k, name := range list {
 			d.Known[name] = n.known[name]
-			if v := n.known[name].Value; v != nil && v.Len() <= smallConstant {
+			if v := n.inside(name); v != nil {
 				g.Initializers = append(g.Initializers, v.ToONNX(name))
 				continue
 			}
@@ -78,8 +104,20 @@ func (c *compiler) compile(n *network, p *piece, wants []bool) (*segment, error)
 	if s.session, err = infer.New(m, options); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	c.forget()
 	c.segments[key] = s
 	return s, nil
+}
+
+// forget makes room for another segment, and for some more so that it is seldom needed.
+func (c *compiler) forget() {
+	if len(c.segments) < c.most {
+		return
+	}
+	all := slices.SortedFunc(maps.Keys(c.segments), func(x, y string) int { return cmp.Compare(c.segments[x].used, c.segments[y].used) })
+	for _, key := range all[:(c.most+7)/8] {
+		delete(c.segments, key)
+	}
 }
 
 // maxSegment bounds the memory of a segment in bytes; what a step takes as a whole is checked before.
@@ -154,7 +192,7 @@ func (n *network) key(p *piece, wants []bool) string {
 		for _, name := range list {
 			info := n.known[name]
 			fmt.Fprintf(&b, " %d=%d%s", id(name), info.Type, info.Shape)
-			if v := info.Value; v != nil && v.Len() <= smallConstant {
+			if v := n.inside(name); v != nil {
 				fmt.Fprintf(&b, "=%x", v.Bytes())
 			}
 		}
@@ -193,12 +231,27 @@ func writeAttribute(b *strings.Builder, a *onnx.Attribute) {
 	}
 }
 
-// borrow returns a runner for one use in a step.
-func (s *segment) borrow(m *infer.Memory) *infer.Runner {
+// borrow returns a seat, for a step.
+func (s *segment) borrow(n *network, p *piece, m *infer.Memory) (*seat, error) {
 	if n := len(s.idle); n > 0 {
-		r := s.idle[n-1]
+		at := s.idle[n-1]
 		s.idle = s.idle[:n-1]
-		return r
+		return at, nil
 	}
-	return s.session.NewRunnerIn(m)
+	at := &seat{runner: s.session.NewRunnerIn(m)}
+	for _, name := range p.also {
+		dims, _ := n.known[name].Shape.Known()
+		t, err := tensor.New(n.known[name].Type, dims...)
+		if err != nil {
+			return nil, fmt.Errorf("train: %q: %w", name, err)
+		}
+		at.seen = append(at.seen, t)
+	}
+	return at, nil
+}
+
+// giveBack takes a seat that a step no longer needs.
+func (s *segment) giveBack(at *seat) {
+	at.runner.Leave()
+	s.idle = append(s.idle, at)
 }

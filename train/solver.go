@@ -126,6 +126,16 @@ type solved struct {
 	rate, decay float64
 	state       [][]float32
 	average     []float32 // nil without SolverConfig.Average
+	number      []float32 // of the steps in which there was a gradient, one element; nil where it does not matter
+}
+
+// step returns the number of the step at hand, of the parameter.
+func (p *solved) step(steps int) int {
+	if p.number == nil {
+		return steps
+	}
+	p.number[0]++
+	return int(p.number[0])
 }
 
 // NewSolver returns a solver for parameters, whose slices it keeps. The average begins as the parameters are now. Errors are those of Validate, and
@@ -158,6 +168,9 @@ func NewSolver(c *kernel.CPU, config SolverConfig, params []Parameter) (*Solver,
 		if v.rate > 0 {
 			for range states {
 				v.state = append(v.state, make([]float32, len(p.Values)))
+			}
+			if p.fresh != nil && slices.Contains([]string{Adam, AdamW, LAMB}, config.Kind) {
+				v.number = make([]float32, 1)
 			}
 		}
 		if config.Average > 0 {
@@ -219,7 +232,7 @@ func (s *Solver) Step(rate, scale float64) (norm float64, err error) {
 		if p.rate > 0 && !p.idle() {
 			solver.Update(s.cpu, kernel.Step{
 				Weights: p.Values, Gradient: p.Gradient, Mask: p.Mask, State: p.state,
-				Rate: rate * p.rate, Decay: p.decay, Scale: scale, Number: s.steps,
+				Rate: rate * p.rate, Decay: p.decay, Scale: scale, Number: p.step(s.steps),
 			})
 		}
 		if p.average != nil {
@@ -263,6 +276,9 @@ func (s *Solver) State() (all []Slice) {
 	for _, p := range s.params {
 		for k, v := range p.state {
 			all = append(all, Slice{fmt.Sprintf("solver.%d/%s", k, p.Name), p.Shape, v})
+		}
+		if p.number != nil {
+			all = append(all, Slice{"steps/" + p.Name, []int{1}, p.number})
 		}
 		if p.average != nil {
 			all = append(all, Slice{"average/" + p.Name, p.Shape, p.average})

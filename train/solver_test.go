@@ -248,3 +248,32 @@ func TestSolversAsPyTorch(t *testing.T) {
 		}
 	}
 }
+
+// A parameter without a gradient stays as it is, with its momentum, and for Adam a step is the first in which it has one.
+func TestSolverWithoutGradient(t *testing.T) {
+	for _, c := range []struct {
+		config SolverConfig
+		want   float64 // after a step without and a step with a gradient of 2
+	}{
+		{SolverConfig{Momentum: 0.5, Decay: 1}, 0.7},
+		{SolverConfig{Kind: Adam}, 0.9},
+		{SolverConfig{Kind: LAMB}, 0.9},
+	} {
+		fresh := false
+		params := two()[:1]
+		params[0].fresh = &fresh
+		s, err := NewSolver(testCPU(t, 1), c.config, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []float64{1, c.want} {
+			fresh = i == 1
+			if _, err := s.Step(0.1, 1); err != nil {
+				t.Fatal(err)
+			}
+			if got := float64(params[0].Values[0]); math.Abs(got-want) > 1e-6 {
+				t.Errorf("%s, step %d: %v, want %v", c.config.Kind, i, got, want)
+			}
+		}
+	}
+}

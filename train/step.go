@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -21,11 +22,12 @@ type Engine struct {
 
 	compiler compiler
 	spare    spare
+	released int // steps
 }
 
 // NewEngine returns an engine that computes on cpu.
 func NewEngine(cpu *kernel.CPU) *Engine {
-	return &Engine{compiler: compiler{cpu: cpu, memory: &infer.Memory{}, segments: map[string]*segment{}}}
+	return &Engine{compiler: compiler{cpu: cpu, memory: &infer.Memory{}, segments: map[string]*segment{}, most: maxSegments}}
 }
 
 // step is a network in the form of an expression graph of Gorgonia, for batches of one shape.
@@ -36,10 +38,11 @@ type step struct {
 	fields  map[string]*tensor.Tensor // what the places read
 	machine gorgonia.VM
 	loss    *gorgonia.Node
+	adapter *adapter
 }
 
 // maxPieces is about the number of segments of a step. A segment is two nodes of Gorgonia's.
-const maxPieces = 24
+const maxPieces = 28
 
 // compile makes a step of a network.
 func (e *Engine) compile(n *network) (*step, error) {
@@ -80,7 +83,24 @@ func (e *Engine) compile(n *network) (*step, error) {
 	}
 	s.loss = nodes[n.loss]
 	s.machine, err = a.compile(s.loss)
+	s.adapter = a
 	return s, err
+}
+
+// nodes is the number of Gorgonia's nodes.
+func (s *step) nodes() int { return len(s.adapter.graph.AllNodes()) }
+
+// release gives back what the next steps may use. The step must not run any more. Engines of which steps are released run the garbage collector now
+// and then: beside the memory that they hold, what a step leaves seems little to it, and would pile up until it is as much.
+func (s *step) release() {
+	for _, p := range s.places {
+		p.segment.giveBack(p.seat)
+	}
+	s.places = nil
+	const often = 32
+	if s.engine.released++; s.engine.released%often == 0 {
+		runtime.GC()
+	}
 }
 
 // place makes the stage of a piece.
@@ -100,10 +120,8 @@ func (s *step) place(p *piece, places map[string]*place) (*place, error) {
 	if at.segment, err = e.compiler.compile(s.network, p, wants); err != nil {
 		return nil, err
 	}
-	at.runner = at.segment.borrow(e.compiler.memory)
-	small := func(name string) bool {
-		v := s.network.known[name].Value
-		return v != nil && v.Len() <= smallConstant
+	if at.seat, err = at.segment.borrow(s.network, p, e.compiler.memory); err != nil {
+		return nil, err
 	}
 	for _, name := range p.fields {
 		at.rest = append(at.rest, s.fields[name])
@@ -113,21 +131,12 @@ func (s *step) place(p *piece, places map[string]*place) (*place, error) {
 		at.params, at.rest = append(at.params, q), append(at.rest, q.value)
 	}
 	for _, name := range p.constants {
-		if !small(name) {
+		if s.network.inside(name) == nil {
 			at.rest = append(at.rest, s.network.constants[name])
 		}
 	}
 	out := s.network.known[p.output]
 	at.dims, _ = out.Shape.Known()
-	for _, name := range p.also {
-		info := s.network.known[name]
-		dims, _ := info.Shape.Known()
-		t, err := tensor.New(info.Type, dims...)
-		if err != nil {
-			return nil, fmt.Errorf("train: %q: %w", name, err)
-		}
-		at.seen = append(at.seen, t)
-	}
 	at.late = []*tensor.Tensor{{Type: onnx.Float, Shape: at.dims}}
 	return at, nil
 }
@@ -160,7 +169,7 @@ func (s *step) keepStates() {
 		for i, name := range p.piece.also {
 			for state, from := range s.network.states {
 				if from == name {
-					copy(s.network.constants[state].Bytes(), p.seen[i].Bytes())
+					copy(s.network.constants[state].Bytes(), p.seat.seen[i].Bytes())
 				}
 			}
 		}
@@ -171,19 +180,11 @@ func (s *step) keepStates() {
 func (s *step) tap(name string) *tensor.Tensor {
 	for _, p := range s.places {
 		if i := slices.Index(p.piece.also, name); i >= 0 {
-			return p.seen[i]
+			return p.seat.seen[i]
 		}
 		if p.piece.output == name {
 			return p.out
 		}
 	}
 	return nil
-}
-
-// release lets other steps use the runners.
-func (s *step) release() {
-	for _, p := range s.places {
-		p.segment.idle = append(p.segment.idle, p.runner)
-	}
-	s.places = nil
 }

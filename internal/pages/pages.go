@@ -19,5 +19,13 @@ func Buffer(n int) []byte {
 	return b
 }
 
+// Discard tells the system that nobody needs the elements of b any more, which become anything. The address space stays the garbage collector's.
+func Discard(b []byte) {
+	const page = 4 << 10
+	if first := to(b, page); len(b)-first >= page {
+		discard(b[first : len(b)-(len(b)-first)%page])
+	}
+}
+
 // to returns how far b is from the next multiple of size.
 func to(b []byte, size uintptr) int { return int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) % size) }

@@ -22,3 +22,18 @@ func TestBuffer(t *testing.T) {
 		}
 	}
 }
+
+func TestDiscard(t *testing.T) {
+	for _, n := range []int{0, 1, 4095, 4096, 20000, 5*huge + 12345} {
+		b := Buffer(n + 128)
+		for i := range b {
+			b[i] = 1
+		}
+		Discard(b[64 : 64+n])
+		for i, v := range b { // what is beside it stays
+			if (i < 64 || i >= 64+n) && v != 1 {
+				t.Fatalf("%d bytes: byte %d was discarded too", n, i-64)
+			}
+		}
+	}
+}
