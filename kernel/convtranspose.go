@@ -171,7 +171,7 @@ func (cv *ConvTranspose) Load(c *CPU, weights, bias, memory []float32) {
 // Scratch returns how many elements of scratch memory Run needs for n images of h × w pixels that become oh × ow.
 func (cv *ConvTranspose) Scratch(n, h, w, oh, ow int) int {
 	if cv.outspread != nil {
-		return cv.outspread.scratch(n, h, w)
+		return cv.outspread.scratch(h, w)
 	}
 	most := 0
 	for i := range cv.phases {

@@ -71,7 +71,7 @@ func (p *outspread) load(c *CPU, weights, bias, memory, scratch []float32) {
 }
 
 // scratch is how many elements run needs.
-func (p *outspread) scratch(n, h, w int) int {
+func (p *outspread) scratch(h, w int) int {
 	return p.conv.workers*roundUp(h*w*p.conv.shape.Out, cacheLine) + cacheLine
 }
 

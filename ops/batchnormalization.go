@@ -14,8 +14,8 @@ import (
 // batch's; the variance is that of the population. The layout of rank 4 is free.
 //
 // BatchNormalizationTrain of [Domain] is that in training mode, with outputs 3 and 4, the mean of the batch and 1/√(variance + ε), which the
-// gradient needs; with attributes of a function, as ActivationGrad has them, y is its result. If attribute unbiased is 1, output 2 is of the batch's variance as an estimate of that of all data, times n/(n − 1), as
-// PyTorch has it.
+// gradient needs; with attributes of a function, as ActivationGrad has them, y is its result. If attribute unbiased is 1, output 2 is of the
+// batch's variance as an estimate of that of all data, times n/(n − 1), as PyTorch has it.
 //
 // S. Ioffe, C. Szegedy: Batch Normalization, 2015, algorithms 1 and 2.
 type batchNormalization struct {
