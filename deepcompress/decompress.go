@@ -28,7 +28,7 @@ func Decompress(ctx context.Context, c DecompressConfig, ev job.Events) (*Decomp
 
 func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *DecompressResult) (err error) {
 	result.Command = c.Command
-	input := startHashing(ctx, c.Input)
+	input := startHashing(context.WithoutCancel(ctx), c.Input) // whatever ends early stops it; once the model is written, nothing does
 	defer input.stop()
 	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: c.MaxDecoded}.Open(c.Input)
 	if err != nil {

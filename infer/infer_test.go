@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -233,6 +234,33 @@ func TestCancel(t *testing.T) {
 	}
 	if _, err := s.Run(ctx, in); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a context that is over: %v", err)
+	}
+}
+
+// TestCancelPacking ends the first run once weights are packed: the next goes on where it ended.
+func TestCancelPacking(t *testing.T) {
+	m := graphOf([]*onnx.ValueInfo{val("x", "n", 4)}, []*onnx.ValueInfo{val("y")},
+		map[string]*tensor.Tensor{"v": floats([]int{4, 6}, 1, -2, 0.5), "w": floats([]int{6, 5}, 0.25, 3), "u": floats([]int{5, 7}, -1, 1, 2)},
+		nd("a = MatMul x, v"), nd("r = Relu a"), nd("b = Gemm r, w"), nd("q = Tanh b"), nd("y = MatMul q, u"))
+	x := map[string]*tensor.Tensor{"x": floats([]int{3, 4}, 1, -2, 0.5)}
+	whole := session(t, m, Options{ISA: best(t)})
+	want, err := whole.Run(t.Context(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var packed []string
+	s := session(t, m, Options{ISA: best(t), Release: func(w *onnx.Tensor) { packed = append(packed, w.Name); cancel() }})
+	if _, err := s.Run(ctx, x); !errors.Is(err, context.Canceled) || !slices.Equal(packed, []string{"v"}) {
+		t.Fatalf("interrupted: %v, packed are %q", err, packed)
+	}
+	got, err := s.Run(t.Context(), x)
+	if err != nil || !slices.Equal(packed, []string{"v", "w", "u"}) {
+		t.Fatalf("afterwards: %v, packed are %q", err, packed)
+	}
+	if d, err := distance(got["y"], want["y"]); err != nil || d != 0 || s.Stats().PackedBytes != whole.Stats().PackedBytes {
+		t.Errorf("differs by %g, %v; %d bytes are packed, want %d", d, err, s.Stats().PackedBytes, whole.Stats().PackedBytes)
 	}
 }
 

@@ -86,7 +86,7 @@ func (r *Runner) inGuard() error {
 
 func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]*tensor.Tensor, error) {
 	if r.now == nil || !r.now.plan.suits(in) {
-		if err := r.change(in, limit); err != nil {
+		if err := r.change(done, in, limit); err != nil {
 			return nil, err
 		}
 	}
@@ -113,7 +113,7 @@ func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]
 }
 
 // change makes the instance of the plan for inputs like in the one to run.
-func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
+func (r *Runner) change(done <-chan struct{}, in []*tensor.Tensor, limit int64) error {
 	for i, x := range r.kept {
 		if x.plan.suits(in) {
 			r.kept = append(slices.Delete(r.kept, i, i+1), x)
@@ -121,7 +121,7 @@ func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
 			return nil
 		}
 	}
-	pl, err := r.program.planFor(in, limit)
+	pl, err := r.program.planFor(done, in, limit)
 	if err != nil {
 		return err
 	}
@@ -178,12 +178,8 @@ func (x *instance) run(done <-chan struct{}, r *Runner, limit int64) error {
 func (x *instance) all(done <-chan struct{}, r *Runner, limit int64) (err error) {
 	defer caught(&err)
 	for k := range x.calls {
-		if done != nil {
-			select {
-			case <-done:
-				return errStopped
-			default:
-			}
+		if over(done) {
+			return errStopped
 		}
 		x.at = k
 		s, c := &x.plan.steps[k], &x.calls[k]
@@ -200,6 +196,16 @@ func (x *instance) all(done <-chan struct{}, r *Runner, limit int64) (err error)
 		}
 	}
 	return nil
+}
+
+// over says whether the run is to end; done may be nil.
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (x *instance) step(s *step, c *ops.Call) error {
