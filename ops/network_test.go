@@ -518,6 +518,11 @@ func TestNetworkAllocations(t *testing.T) {
 		{"GlobalAveragePool-7", "", "1,4,6,6", ""},
 		{"LRN-13", "size=3", "1,4,6,6", ""},
 		{"DepthToSpace-13", "blocksize=2", "1,4,6,6", ""},
+		{"Attention-23", "q_num_heads=4 kv_num_heads=2 is_causal=1", "2,5,16 2,5,8 2,5,8 5,5", ""},
+		{"Attention-23", "", "2,3,5,4 2,3,5,4 2,3,5,4 5,8 2,3,3,4 2,3,3,4", ""},
+		{"QuantizeLinear-13", "axis=1", "2,4,3 4", ""},
+		{"DynamicQuantizeLinear-11", "", "4,5", ""},
+		{"NonMaxSuppression-11", "", "1,3,4 1,2,3", ""},
 	} {
 		var in []*tensor.Tensor
 		for _, s := range strings.Fields(e.in) {
