@@ -17,7 +17,7 @@ func TestActivations(t *testing.T) {
 		{"Relu-7", "", "f[3] -1 0 nan", "f[3] 0 0 nan"},
 		{"Relu-14", "", "i8[3] -128 0 5", "i8[3] 0 0 5"},
 		{"Relu-14", "", "u8[1] 3", "error: uint8"},
-		{"LeakyRelu-6", "", "f[1] 1", "error: not supported"},
+		{"HardSwish-13", "", "f[1] 1", "error: not supported"},
 		{"LeakyRelu-16", "alpha=f0.5", "d[2] -2 2", "d[2] -1 2"},
 		{"Elu-7", "alpha=f2", "d[2] -1 3", "d[2] -1.2642411176571153 3"},
 		{"Selu-7", "", "f[2] -1 2", "f[2] -1.1113307 2.101402"},
