@@ -104,13 +104,11 @@ func (numbers[T]) scatter(kind binaryKind, dst, src *tensor.Tensor, index []int,
 }
 
 // oneHot is OneHot: a new axis of depth elements, of which the one that the index says is the second of values and the others are
-// the first. Indices that are out of range give none; from opset 11 on negative ones count from the end.
-type oneHot struct {
-	axis     int
-	negative bool
-}
+// the first. Negative indices count from the end, and those that are out of range give none. (Before opset 11 ONNX's text has negative
+// ones give none as well; ONNX's reference and ONNX Runtime count them all the same.)
+type oneHot struct{ axis int }
 
-func newOneHot(n *Node) (Op, error) { return &oneHot{n.Int("axis", -1), n.Opset >= 11}, nil }
+func newOneHot(n *Node) (Op, error) { return &oneHot{n.Int("axis", -1)}, nil }
 
 // Infer implements Op.
 func (o *oneHot) Infer(in []Info) ([]Info, error) {
@@ -168,7 +166,7 @@ func (o *oneHot) Run(c *Call) error {
 	}
 	inner, on := product(x.Shape[axis:]), at[:0]
 	for i, k := range at {
-		if k < 0 && o.negative {
+		if k < 0 {
 			k += n
 		}
 		if k >= 0 && k < n {
