@@ -402,18 +402,28 @@ func TestNoAllocation(t *testing.T) {
 	if raced {
 		t.Skip("under the race detector pools forget at random")
 	}
-	s := session(t, blockModel(), Options{ISA: best(t), Threads: 2})
-	r := s.NewRunner()
-	in := []*tensor.Tensor{floats([]int{2, 8, 6, 6}, 1, -2, 0.5)}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := r.Run(ctx, in); err != nil {
-			t.Fatal(err)
+	for name, m := range map[string]*onnx.Model{"float32": blockModel(), "float16": halfModel()} {
+		s := session(t, m, Options{ISA: best(t), Threads: 2})
+		r := s.NewRunner()
+		in := []*tensor.Tensor{floats([]int{2, 8, 6, 6}, 1, -2, 0.5)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := r.Run(ctx, in); err != nil {
+				t.Fatal(err)
+			}
+		}); n >= 1 { // the collector may empty a pool now and then
+			t.Errorf("%s: %g allocations a run", name, n)
 		}
-	}); n >= 1 { // the collector may empty a pool now and then
-		t.Errorf("%g allocations a run", n)
 	}
+}
+
+// halfModel computes in float16.
+func halfModel() *onnx.Model {
+	half := attr("to", int(onnx.Float16))
+	return graphOf([]*onnx.ValueInfo{val("x", "n", 8, 6, 6)}, []*onnx.ValueInfo{val("y")},
+		nil, nd("h = Cast x", half), nd("c = AveragePool h", attr("kernel_shape", []int64{3, 3})), nd("s = Sigmoid c"), nd("m = Mul s, c"),
+		nd("r = ReduceMean m", attr("keepdims", 0)), nd("d = Sub m, r"), nd("y = Cast d", attr("to", int(onnx.Float))))
 }
 
 func TestProfile(t *testing.T) {

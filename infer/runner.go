@@ -21,6 +21,7 @@ type Runner struct {
 	kept    []*instance // the latest used last
 	arena   []byte
 	scratch []float32
+	wide    ops.Wide
 	in      []*tensor.Tensor // of the run at hand
 	done    <-chan struct{}
 	start   time.Time // of the run, when it is profiled
@@ -159,7 +160,7 @@ func newInstance(pl *plan, r *Runner) *instance {
 		s, c := &pl.steps[k], &x.calls[k]
 		*c = ops.Call{
 			CPU: r.program.s.cpu, In: make([]*tensor.Tensor, len(s.in)), Captured: make([]*tensor.Tensor, len(s.captured)),
-			Outs: make([]*tensor.Tensor, len(s.out)), Wanted: s.wanted, Seed: uint64(k) + 1,
+			Outs: make([]*tensor.Tensor, len(s.out)), Wanted: s.wanted, Wide: &r.wide, Seed: uint64(k) + 1,
 		}
 	}
 	return x
