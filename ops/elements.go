@@ -136,6 +136,7 @@ type widening interface {
 type Wide struct {
 	call    Call
 	in, out []*tensor.Tensor
+	scratch []float32
 }
 
 // slot returns entry i of a list of tensors to use again, which is nil at first.
@@ -182,10 +183,11 @@ func half(c *Call, op widening) error {
 			outs[i] = *slot(&w.out, i)
 		}
 	}
-	wide.In, wide.Outs = in, outs
+	wide.In, wide.Outs, wide.Scratch = in, outs, w.scratch // the plan foresees float32 only
 	if err := op.run(wide); err != nil {
 		return err
 	}
+	w.scratch = wide.Scratch
 	for i, t := range outs {
 		if t == nil {
 			continue
