@@ -28,7 +28,8 @@ func Decompress(ctx context.Context, c DecompressConfig, ev job.Events) (*Decomp
 
 func decompress(ctx context.Context, c DecompressConfig, ev job.Events, result *DecompressResult) (err error) {
 	result.Command = c.Command
-	input := startHashing(ctx, func(ctx context.Context) (*job.File, error) { return job.HashFile(ctx, c.Input) })
+	// Whatever ends early stops the hashing; once the model is written, nothing does.
+	input := startHashing(context.WithoutCancel(ctx), func(ctx context.Context) (*job.File, error) { return job.HashFile(ctx, c.Input) })
 	defer input.stop()
 	r, err := archive.ReadOptions{Threads: c.Threads, MaxDecoded: c.MaxDecoded}.Open(c.Input)
 	if err != nil {

@@ -437,6 +437,29 @@ func TestDryRunCountsExactly(t *testing.T) {
 	}
 }
 
+// until is a context that ends as soon as a file is there.
+type until struct {
+	context.Context
+	path string
+}
+
+func (u until) Err() error {
+	if _, err := os.Stat(u.path); err == nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestDecompressWrittenLast interrupts once the model has its name: nothing that can fail may be left to do.
+func TestDecompressWrittenLast(t *testing.T) {
+	r := compress(t, Config{Input: convNet().save(t)})
+	out := filepath.Join(t.TempDir(), "m.onnx")
+	d, err := Decompress(until{t.Context(), out}, DecompressConfig{Input: r.Output.Path, Output: out}, nil)
+	if err != nil || d.Input.SHA256 != r.Output.SHA256 {
+		t.Errorf("%v, of %+v", err, d)
+	}
+}
+
 func TestEmittedModelIsTheArchives(t *testing.T) {
 	path := convNet().save(t)
 	emitted := filepath.Join(t.TempDir(), "plain.onnx")

@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -139,15 +140,10 @@ func eval(ctx context.Context, c EvalConfig, ev job.Events, r *EvalResult) error
 	if c.MinAccuracy > 0 {
 		r.Gates = append(r.Gates, job.AtLeast("min-accuracy", c.MinAccuracy, r.Top1))
 	}
-	if err := out.commit(); err != nil {
+	if r.Input, err = s.file.Describe(ctx); err != nil {
 		return err
 	}
-	if c.Predictions != "" {
-		if r.Output, err = job.HashFile(ctx, c.Predictions); err != nil {
-			return err
-		}
-	}
-	r.Input, err = s.file.Describe(ctx)
+	r.Output, err = out.commit(ctx)
 	return err
 }
 
@@ -185,6 +181,7 @@ func classNames(known []string, n int) []string {
 // predictions writes the answer to every sample into a CSV file; the nil value writes nothing.
 type predictions struct {
 	file *atomicfile.File
+	hash *job.Hash
 	text *bufio.Writer
 	csv  *csv.Writer
 }
@@ -197,7 +194,8 @@ func newPredictions(c EvalConfig) (*predictions, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &predictions{file: f, text: bufio.NewWriter(f)}
+	p := &predictions{file: f, hash: job.NewHash(c.Predictions)}
+	p.text = bufio.NewWriter(io.MultiWriter(f, p.hash))
 	p.csv = csv.NewWriter(p.text)
 	return p, p.csv.Write([]string{"sample", "label", "answer", "probability", "correct", "loss", "top5"})
 }
@@ -223,15 +221,16 @@ func (p *predictions) each(feed *dataset.Feed) func(int, score.Prediction) {
 	}
 }
 
-func (p *predictions) commit() error {
+// commit gives the file its name and describes it.
+func (p *predictions) commit(ctx context.Context) (*job.File, error) {
 	if p == nil {
-		return nil
+		return nil, nil //nolint:nilnil // there is none
 	}
 	p.csv.Flush()
 	if err := errors.Join(p.csv.Error(), p.text.Flush()); err != nil {
-		return fmt.Errorf("evaluate: write %s: %w", p.file.Target(), err)
+		return nil, fmt.Errorf("evaluate: write %s: %w", p.file.Target(), err)
 	}
-	return p.file.Commit()
+	return job.Describe(p.hash), commit(ctx, p.file)
 }
 
 func (p *predictions) abort() {

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"math"
@@ -134,6 +135,58 @@ func TestEval(t *testing.T) {
 	var missed *job.GateError
 	if r, err := Eval(t.Context(), EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, MinAccuracy: 90.1}, nil); !errors.As(err, &missed) || r == nil {
 		t.Errorf("a missed gate gives %v, %v", r, err)
+	}
+}
+
+// until is a context that ends as soon as a file is there.
+type until struct {
+	context.Context
+	path string
+}
+
+func (u until) Err() error {
+	if _, err := os.Stat(u.path); err == nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestWrittenLast interrupts once the output has its name: nothing may be left to do, for an interrupted command says that nothing was written.
+func TestWrittenLast(t *testing.T) {
+	data, _ := digits(t, 10, 0)
+	answers, out := filepath.Join(t.TempDir(), "answers.csv"), filepath.Join(t.TempDir(), "y.npz")
+	in := writeArray(t, tensor.From(make([]float32, 784), 1, 1, 28, 28))
+	e, err := Eval(until{t.Context(), answers}, EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, Predictions: answers}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(until{t.Context(), out}, RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*job.File{e.Output, r.Output} {
+		want, err := job.HashFile(t.Context(), f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.SHA256 != want.SHA256 || f.Bytes != want.Bytes {
+			t.Errorf("%s: %+v, want %+v", f.Path, f, want)
+		}
+	}
+	for _, path := range []string{answers, out} { // and an earlier interruption leaves none
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, errEval := Eval(stopped, EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, Predictions: answers}, nil)
+	_, errRun := Run(stopped, RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
+	for path, err := range map[string]error{answers: errEval, out: errRun} {
+		left, _ := os.ReadDir(filepath.Dir(path))
+		if !errors.Is(err, context.Canceled) || len(left) > 0 {
+			t.Errorf("%s: %v, %v is left", path, err, left)
+		}
 	}
 }
 

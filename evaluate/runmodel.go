@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -117,27 +118,36 @@ func run(ctx context.Context, c RunConfig, r *RunResult) error {
 	for _, v := range s.Outputs() {
 		r.Outputs = append(r.Outputs, describe(v.Name, outputs[v.Name]))
 	}
-	if out != nil {
-		var arrays []npy.Named
-		for _, v := range s.Outputs() {
-			t, err := storable(outputs[v.Name])
-			if err != nil {
-				return err
-			}
-			arrays = append(arrays, npy.Named{Name: v.Name, Tensor: t})
-		}
-		if err := npy.WriteArchive(out, arrays); err != nil {
-			return fmt.Errorf("write %s: %w", c.Output, err)
-		}
-		if err := out.Commit(); err != nil {
-			return err
-		}
-		if r.Output, err = job.HashFile(ctx, c.Output); err != nil {
-			return err
-		}
+	if r.Input, err = s.file.Describe(ctx); err != nil || out == nil {
+		return err
 	}
-	r.Input, err = s.file.Describe(ctx)
-	return err
+	hash := job.NewHash(c.Output)
+	if err := writeOutputs(io.MultiWriter(out, hash), s.Outputs(), outputs); err != nil {
+		return fmt.Errorf("write %s: %w", c.Output, err)
+	}
+	r.Output = job.Describe(hash)
+	return commit(ctx, out)
+}
+
+// writeOutputs writes outputs as a .npz file, in the model's order.
+func writeOutputs(w io.Writer, order []infer.Value, outputs map[string]*tensor.Tensor) error {
+	var arrays []npy.Named
+	for _, v := range order {
+		t, err := storable(outputs[v.Name])
+		if err != nil {
+			return err
+		}
+		arrays = append(arrays, npy.Named{Name: v.Name, Tensor: t})
+	}
+	return npy.WriteArchive(w, arrays)
+}
+
+// commit gives f its name, as the last thing that happens: an error, and an interruption above all, means that nothing was written.
+func commit(ctx context.Context, f *atomicfile.File) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return f.Commit()
 }
 
 // readInputs reads a file for each input.

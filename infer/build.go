@@ -426,6 +426,9 @@ func (b *builder) operator(s *scope, n *node) ([]ops.Info, error) {
 		return nil, err
 	}
 	n.op = op
+	if ops.BroadcastsAlongAxis(op) {
+		n.kind += " along an axis" // so that no pattern takes it for today's
+	}
 	return n.infer(infos(n.in), infos(n.captured))
 }
 

@@ -63,7 +63,7 @@ func mutate(r *rand.Rand, m *onnx.Model) {
 				n.Attributes = slices.Delete(n.Attributes, 0, 1)
 			}
 		case 6:
-			m.OpsetImports[0].Version = int64(7 + r.IntN(22))
+			m.OpsetImports[0].Version = int64(1 + r.IntN(28))
 		}
 	}
 }

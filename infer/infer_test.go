@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -236,6 +237,33 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestCancelPacking ends the first run once weights are packed: the next goes on where it ended.
+func TestCancelPacking(t *testing.T) {
+	m := graphOf([]*onnx.ValueInfo{val("x", "n", 4)}, []*onnx.ValueInfo{val("y")},
+		map[string]*tensor.Tensor{"v": floats([]int{4, 6}, 1, -2, 0.5), "w": floats([]int{6, 5}, 0.25, 3), "u": floats([]int{5, 7}, -1, 1, 2)},
+		nd("a = MatMul x, v"), nd("r = Relu a"), nd("b = Gemm r, w"), nd("q = Tanh b"), nd("y = MatMul q, u"))
+	x := map[string]*tensor.Tensor{"x": floats([]int{3, 4}, 1, -2, 0.5)}
+	whole := session(t, m, Options{ISA: best(t)})
+	want, err := whole.Run(t.Context(), x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var packed []string
+	s := session(t, m, Options{ISA: best(t), Release: func(w *onnx.Tensor) { packed = append(packed, w.Name); cancel() }})
+	if _, err := s.Run(ctx, x); !errors.Is(err, context.Canceled) || !slices.Equal(packed, []string{"v"}) {
+		t.Fatalf("interrupted: %v, packed are %q", err, packed)
+	}
+	got, err := s.Run(t.Context(), x)
+	if err != nil || !slices.Equal(packed, []string{"v", "w", "u"}) {
+		t.Fatalf("afterwards: %v, packed are %q", err, packed)
+	}
+	if d, err := distance(got["y"], want["y"]); err != nil || d != 0 || s.Stats().PackedBytes != whole.Stats().PackedBytes {
+		t.Errorf("differs by %g, %v; %d bytes are packed, want %d", d, err, s.Stats().PackedBytes, whole.Stats().PackedBytes)
+	}
+}
+
 // TestDynamicShapes runs one session with many shapes, among them those that only the data tell.
 func TestDynamicShapes(t *testing.T) {
 	m := graphOf([]*onnx.ValueInfo{val("x", "n", 3, "h", "w")}, []*onnx.ValueInfo{val("y"), val("positive")},
@@ -374,18 +402,28 @@ func TestNoAllocation(t *testing.T) {
 	if raced {
 		t.Skip("under the race detector pools forget at random")
 	}
-	s := session(t, blockModel(), Options{ISA: best(t), Threads: 2})
-	r := s.NewRunner()
-	in := []*tensor.Tensor{floats([]int{2, 8, 6, 6}, 1, -2, 0.5)}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if n := testing.AllocsPerRun(100, func() {
-		if _, err := r.Run(ctx, in); err != nil {
-			t.Fatal(err)
+	for name, m := range map[string]*onnx.Model{"float32": blockModel(), "float16": halfModel()} {
+		s := session(t, m, Options{ISA: best(t), Threads: 2})
+		r := s.NewRunner()
+		in := []*tensor.Tensor{floats([]int{2, 8, 6, 6}, 1, -2, 0.5)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if n := testing.AllocsPerRun(100, func() {
+			if _, err := r.Run(ctx, in); err != nil {
+				t.Fatal(err)
+			}
+		}); n >= 1 { // the collector may empty a pool now and then
+			t.Errorf("%s: %g allocations a run", name, n)
 		}
-	}); n >= 1 { // the collector may empty a pool now and then
-		t.Errorf("%g allocations a run", n)
 	}
+}
+
+// halfModel computes in float16.
+func halfModel() *onnx.Model {
+	half := attr("to", int(onnx.Float16))
+	return graphOf([]*onnx.ValueInfo{val("x", "n", 8, 6, 6)}, []*onnx.ValueInfo{val("y")},
+		nil, nd("h = Cast x", half), nd("c = AveragePool h", attr("kernel_shape", []int64{3, 3})), nd("s = Sigmoid c"), nd("m = Mul s, c"),
+		nd("r = ReduceMean m", attr("keepdims", 0)), nd("d = Sub m, r"), nd("y = Cast d", attr("to", int(onnx.Float))))
 }
 
 func TestProfile(t *testing.T) {

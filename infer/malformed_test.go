@@ -203,7 +203,7 @@ func TestMalformedGraphs(t *testing.T) {
 		}, []string{`"w"`}},
 		{"operator set missing", func(m *onnx.Model) { m.OpsetImports = nil }, []string{"operator set"}},
 		{"operator set of the future", func(m *onnx.Model) { m.OpsetImports[0].Version = 1000 }, []string{"n_y", "Relu", "1000"}},
-		{"operator set of the past", func(m *onnx.Model) { m.OpsetImports[0].Version = 1 }, []string{"n_y", "Relu", "opset 1 "}},
+		{"operator set of the past", func(m *onnx.Model) { m.OpsetImports[0].Version, m.Graph.Nodes[0].OpType = 1, "Selu" }, []string{"n_y", "Selu", "opset 1 "}},
 		{"no graph", func(m *onnx.Model) { m.Graph = nil }, []string{"no graph"}},
 		{"input that is no tensor", func(m *onnx.Model) {
 			m.Graph.Inputs[0] = &onnx.ValueInfo{Name: "x", Type: &onnx.TypeProto{Sequence: &onnx.SequenceType{ElemType: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: onnx.Float}}}}}

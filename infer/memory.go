@@ -133,7 +133,7 @@ func (r *Runner) Prepare(in []*tensor.Tensor) (out []*tensor.Tensor, n Needs, er
 		bytes += int64(t.Size())
 	}
 	if r.now == nil || !r.now.plan.suits(in) {
-		if err := r.change(in, r.session.limit(bytes)); err != nil {
+		if err := r.change(nil, in, r.session.limit(bytes)); err != nil {
 			return nil, n, err
 		}
 	}

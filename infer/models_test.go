@@ -243,3 +243,13 @@ func againstRuntime(t *testing.T, path string, s *Session, in, out []*tensor.Ten
 		}
 	}
 }
+
+// TestOldBroadcasting runs what opsets before 7 say of the axis of a bias, where NumPy's broadcasting would take another.
+func TestOldBroadcasting(t *testing.T) {
+	m := graphOf([]*onnx.ValueInfo{val("x", 1, 1, 2, 2)}, []*onnx.ValueInfo{val("y", 1, 2, 2, 2), val("z", 1, 2, 2, 2)},
+		map[string]*tensor.Tensor{"w": floats([]int{2, 1, 1, 1}, 1, -1), "b": floats([]int{2}, 10, 20)},
+		nd("c = Conv x, w"), nd("y = Add c, b", attr("broadcast", 1), attr("axis", 1)), nd("z = Mul y, b", attr("broadcast", 1), attr("axis", 2)))
+	m.OpsetImports[0].Version = 6
+	both(t, m, []*tensor.Tensor{floats([]int{1, 1, 2, 2}, 1, 2, 3, 4)},
+		floats([]int{1, 2, 2, 2}, 11, 12, 13, 14, 19, 18, 17, 16), floats([]int{1, 2, 2, 2}, 110, 120, 260, 280, 190, 180, 340, 320))
+}

@@ -99,8 +99,8 @@ func (p *program) find(in []*tensor.Tensor) *plan {
 	return nil
 }
 
-// planFor returns a plan for inputs like in.
-func (p *program) planFor(in []*tensor.Tensor, limit int64) (*plan, error) {
+// planFor returns a plan for inputs like in, unless done ends first.
+func (p *program) planFor(done <-chan struct{}, in []*tensor.Tensor, limit int64) (*plan, error) {
 	if pl := p.find(in); pl != nil {
 		return pl, nil
 	}
@@ -119,7 +119,7 @@ func (p *program) planFor(in []*tensor.Tensor, limit int64) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.pack(all); err != nil {
+	if err := p.pack(done, all); err != nil {
 		return nil, err
 	}
 	pl, err := newPlan(p, all, outs, laid, limit)
@@ -142,37 +142,48 @@ func (p *program) newest() *plan {
 }
 
 // pack lets operators prepare their constant inputs, once, for the shapes of the first plan, and lets go of each that nobody needs any
-// more before the next is prepared: at no time are all weights in memory twice.
-func (p *program) pack(known []ops.Info) error {
+// more before the next is prepared: at no time are all weights in memory twice. Where done ended it, the next plan goes on with it.
+func (p *program) pack(done <-chan struct{}, known []ops.Info) error {
 	if p.packed || p.s.options.NoFuse {
 		return nil
 	}
-	p.packed = true
 	uses := p.uses()
 	for _, n := range p.nodes {
 		packer, ok := n.op.(ops.Packer)
 		if !ok || !slices.ContainsFunc(n.in, (*value).constant) {
 			continue
 		}
-		op, dropped, err := packer.Pack(p.s.cpu, pick(known, n.in))
-		if err != nil {
-			return n.at(err)
+		fresh := n.packed == nil
+		if fresh {
+			if over(done) {
+				return errStopped
+			}
+			op, dropped, err := packer.Pack(p.s.cpu, pick(known, n.in))
+			if err != nil {
+				return n.at(err)
+			}
+			if op == nil {
+				continue
+			}
+			n.packed, n.dropped = op, dropped
 		}
-		if op == nil {
-			continue
-		}
-		n.packed, n.dropped = op, dropped
-		for _, i := range dropped {
-			if v := n.in[i]; v != nil {
-				uses[v.id]--
-				p.drop(v)
-				if v.constant() && uses[v.id] == 0 {
-					known[v.id].Value = nil
-					p.letGo(v)
-				}
+		for _, i := range n.dropped {
+			v := n.in[i]
+			if v == nil {
+				continue
+			}
+			uses[v.id]--
+			if !fresh {
+				continue // let go of then
+			}
+			p.drop(v)
+			if v.constant() && uses[v.id] == 0 {
+				known[v.id].Value = nil
+				p.letGo(v)
 			}
 		}
 	}
+	p.packed = true
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Runner struct {
 	now     *instance
 	kept    []*instance // the latest used last
 	memory  *Memory
+	wide    ops.Wide
 	in      []*tensor.Tensor // of the run at hand
 	done    <-chan struct{}
 	start   time.Time // of the run, when it is profiled
@@ -94,7 +95,7 @@ func (r *Runner) inGuard() error {
 
 func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]*tensor.Tensor, error) {
 	if r.now == nil || !r.now.plan.suits(in) {
-		if err := r.change(in, limit); err != nil {
+		if err := r.change(done, in, limit); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +119,7 @@ func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]
 }
 
 // change makes the instance of the plan for inputs like in the one to run.
-func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
+func (r *Runner) change(done <-chan struct{}, in []*tensor.Tensor, limit int64) error {
 	for i, x := range r.kept {
 		if x.plan.suits(in) {
 			r.kept = append(slices.Delete(r.kept, i, i+1), x)
@@ -126,7 +127,7 @@ func (r *Runner) change(in []*tensor.Tensor, limit int64) error {
 			return nil
 		}
 	}
-	pl, err := r.program.planFor(in, limit)
+	pl, err := r.program.planFor(done, in, limit)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func newInstance(pl *plan, r *Runner) *instance {
 		s, c := &pl.steps[k], &x.calls[k]
 		*c = ops.Call{
 			CPU: r.program.s.cpu, In: make([]*tensor.Tensor, len(s.in)), Captured: make([]*tensor.Tensor, len(s.captured)),
-			Outs: make([]*tensor.Tensor, len(s.out)), Wanted: s.wanted, Seed: uint64(k) + 1,
+			Outs: make([]*tensor.Tensor, len(s.out)), Wanted: s.wanted, Wide: &r.wide, Seed: uint64(k) + 1,
 		}
 	}
 	return x
@@ -190,12 +191,8 @@ func (x *instance) run(done <-chan struct{}, r *Runner, limit int64, from, to in
 func (x *instance) all(done <-chan struct{}, r *Runner, limit int64, from, to int) (err error) {
 	defer caught(&err)
 	for k := from; k < to; k++ {
-		if done != nil {
-			select {
-			case <-done:
-				return errStopped
-			default:
-			}
+		if over(done) {
+			return errStopped
 		}
 		x.at = k
 		s, c := &x.plan.steps[k], &x.calls[k]
@@ -212,6 +209,16 @@ func (x *instance) all(done <-chan struct{}, r *Runner, limit int64, from, to in
 		}
 	}
 	return nil
+}
+
+// over says whether the run is to end; done may be nil.
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (x *instance) step(s *step, c *ops.Call) error {

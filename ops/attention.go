@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -24,10 +23,9 @@ type attention struct {
 	heads, headsKV int     // 0: of the shapes
 	scale          float64 // 0: 1/√D
 	softcap        float32
-	causal         bool
-	left, right    int // of the window; −1: no bound
+	window         sightWindow
 	mode           int // what output 3 is, see qkMode…
-	pool           *sync.Pool
+	states         *states[attentionRun]
 }
 
 // What output 3 holds.
@@ -41,45 +39,20 @@ const (
 func newAttention(n *Node) (Op, error) {
 	o := &attention{
 		heads: n.Int("q_num_heads", 0), headsKV: n.Int("kv_num_heads", 0), scale: float64(n.Float("scale", 0)), softcap: n.Float("softcap", 0),
-		causal: n.Bool("is_causal", false), left: n.Int("left_window_size", -1), right: n.Int("right_window_size", -1),
-		mode: n.Int("qk_matmul_output_mode", 0), pool: &sync.Pool{New: func() any { return new(attentionRun) }},
+		window: sightWindow{n.Bool("is_causal", false), n.Int("left_window_size", -1), n.Int("right_window_size", -1)},
+		mode:   n.Int("qk_matmul_output_mode", 0), states: new(states[attentionRun]),
 	}
 	switch {
 	case o.heads < 0 || o.headsKV < 0:
 		return nil, fmt.Errorf("attributes q_num_heads and kv_num_heads are %d and %d", o.heads, o.headsKV)
 	case o.scale < 0 || o.softcap < 0:
 		return nil, fmt.Errorf("attributes scale and softcap are %g and %g", o.scale, o.softcap)
-	case o.left < -1 || o.right < -1:
-		return nil, fmt.Errorf("attributes left_window_size and right_window_size are %d and %d", o.left, o.right)
+	case o.window.left < -1 || o.window.right < -1:
+		return nil, fmt.Errorf("attributes left_window_size and right_window_size are %d and %d", o.window.left, o.window.right)
 	case o.mode < qkModeRaw || o.mode > qkModeSoftmax:
 		return nil, fmt.Errorf("attribute qk_matmul_output_mode is %d", o.mode)
 	}
 	return o, nil
-}
-
-// headShape is that of a value [B, H, S, D] however it lies in memory.
-type headShape struct{ batch, heads, seq, size Dim }
-
-// split returns what a shape means for a number of heads.
-func (o *attention) split(i int, s Shape, heads int) (headShape, error) {
-	switch {
-	case s == nil:
-		return headShape{Unknown, Unknown, Unknown, Unknown}, nil
-	case len(s) == 4:
-		return headShape{s[0], s[1], s[2], s[3]}, nil
-	case len(s) != 3:
-		return headShape{}, fmt.Errorf("input %d has shape %s, not three or four dimensions", i, s)
-	case heads == 0:
-		return headShape{}, errors.New("attributes q_num_heads and kv_num_heads are needed for inputs of three dimensions")
-	}
-	v := headShape{s[0], Known(heads), s[1], Unknown}
-	if s[2].IsKnown() {
-		if s[2].N%heads != 0 {
-			return headShape{}, fmt.Errorf("input %d has shape %s, of %d heads", i, s, heads)
-		}
-		v.size = Known(s[2].N / heads)
-	}
-	return v, nil
 }
 
 func (o *attention) Infer(in []Info) ([]Info, error) {
@@ -91,7 +64,7 @@ func (o *attention) Infer(in []Info) ([]Info, error) {
 	var views [3]headShape
 	for i, heads := range []int{o.heads, o.headsKV, o.headsKV} {
 		var err error
-		if views[i], err = o.split(i, in[i].Shape, heads); err != nil {
+		if views[i], err = headShapeOf(i, in[i].Shape, heads); err != nil {
 			return nil, err
 		}
 	}
@@ -128,60 +101,48 @@ func (o *attention) Cost(in, out []Info) Cost {
 	return Cost{MACs: n * int64(out[1].Shape[3].N+out[2].Shape[3].N)}
 }
 
-// strided is a value [batch, heads, seq, size] of float32, whose rows of size lie apart.
-type strided struct {
-	data                    []float32
-	batch, heads, seq, size int
-	byHead, byBatch, bySeq  int
-}
-
-// head returns the rows of a head and how far they lie apart.
-func (s *strided) head(b, h int) []float32 { return s.data[b*s.byBatch+h*s.byHead:] }
-
 // attentionRun is a run; a piece is some queries of a head.
 type attentionRun struct {
 	o          *attention
 	cpu        *kernel.CPU
-	q, k, v, y strided
+	q, k, v, y heads
+	sight      sight
 	scale      float32
 	rounds     onnx.DataType // what intermediate numbers are rounded to
-	past       int           // keys before those of this call
-	valid      []int64
-	mask       *tensor.Tensor
-	qk         []float32 // output 3, nil for none
-	buffers    [][]float32
-	converted  [9][]float32 // of inputs and outputs that are not float32
+	qk         []float32     // output 3, nil for none
+	buffers    [][]float32   // the scores of a piece, one a worker
+	converted  [9][]float32  // of inputs and outputs that are not float32
 	present    [2][]float32
+	dims       Shape // of the input that is being read
 }
 
 // queries is how many of them are a piece.
 const queries = 128
 
 func (o *attention) Run(c *Call) error {
-	r := o.pool.Get().(*attentionRun)
-	defer o.pool.Put(r)
-	defer func() {
-		r.q.data, r.k.data, r.v.data, r.y.data, r.valid, r.mask, r.qk = nil, nil, nil, nil, nil, nil, nil
-	}()
+	r := o.states.get()
+	defer o.states.put(r)
+	defer r.forget()
 	r.o, r.cpu = o, c.CPU
-	for i, s := range []*strided{&r.q, &r.k, &r.v} {
-		if err := r.read(c, i, s); err != nil {
+	for i, h := range [...]*heads{&r.q, &r.k, &r.v} {
+		if err := r.read(c, i, h); err != nil {
 			return err
 		}
 	}
 	q, k, v := &r.q, &r.k, &r.v
-	if k.batch != q.batch || v.batch != q.batch || k.size != q.size || v.seq != k.seq || v.heads != k.heads || k.heads == 0 || q.heads%k.heads != 0 {
-		return fmt.Errorf("inputs are %s, %s and %s, of %d and %d heads", c.In[0], c.In[1], c.In[2], q.heads, k.heads)
+	if k.batch != q.batch || v.batch != q.batch || k.size != q.size || v.seq != k.seq || v.n != k.n || k.n == 0 || q.n%k.n != 0 {
+		return fmt.Errorf("inputs are %s, %s and %s, of %d and %d heads", c.In[0], c.In[1], c.In[2], q.n, k.n)
 	}
+	r.sight = sight{sightWindow: o.window, heads: q.n, queries: q.seq}
 	if err := r.keep(c); err != nil {
 		return err
 	}
-	if err := r.masks(c); err != nil {
+	r.sight.keys = k.seq
+	if err := r.sight.read(c, q.batch); err != nil {
 		return err
 	}
 	r.rescale(o.scale, c.In[0].Type)
-	outs, err := r.outputs(c)
-	if err != nil {
+	if err := r.outputs(c); err != nil {
 		return err
 	}
 	for len(r.buffers) < c.CPU.Threads() {
@@ -190,13 +151,19 @@ func (o *attention) Run(c *Call) error {
 	for i := range r.buffers {
 		r.buffers[i] = resized(r.buffers[i], min(queries, q.seq)*k.seq)
 	}
-	c.CPU.Parallel(q.batch*q.heads*((q.seq+queries-1)/queries), r)
-	for i, f := range outs {
-		if f != nil {
-			c.Outs[i].SetFloats(0, f, false)
+	c.CPU.Parallel(q.batch*q.n*((q.seq+queries-1)/queries), r)
+	if c.In[0].Type != onnx.Float {
+		c.Outs[0].SetFloats(0, r.y.data, false)
+		if r.qk != nil {
+			c.Outs[3].SetFloats(0, r.qk, false)
 		}
 	}
 	return nil
+}
+
+// forget lets go of what belongs to the caller.
+func (r *attentionRun) forget() {
+	r.q.data, r.k.data, r.v.data, r.y.data, r.qk, r.sight = nil, nil, nil, nil, nil, sight{}
 }
 
 // rescale sets the scale of products. With bfloat16 its square root goes into the factors, which are copies, and rounding happens
@@ -212,7 +179,7 @@ func (r *attentionRun) rescale(scale float64, dt onnx.DataType) {
 	}
 	root := []float32{float32(math.Sqrt(scale))}
 	round16(root, dt)
-	for _, s := range []*strided{&r.q, &r.k} {
+	for _, s := range [...]*heads{&r.q, &r.k} {
 		for i := range s.data {
 			s.data[i] *= root[0]
 		}
@@ -231,175 +198,129 @@ func (r *attentionRun) floats(t *tensor.Tensor, slot int) []float32 {
 	return r.converted[slot]
 }
 
-// read makes s of input i.
-func (r *attentionRun) read(c *Call, i int, s *strided) error {
+// read makes h of input i.
+func (r *attentionRun) read(c *Call, i int, h *heads) error {
 	t := c.In[i]
-	if t.Type != onnx.Float && t.Type != onnx.Float16 && t.Type != onnx.BFloat16 {
+	if !(typesHalf | 1<<onnx.Float).has(t.Type) {
 		return fmt.Errorf("input %d is %s, not float, float16 or bfloat16", i, t)
 	}
-	heads := r.o.headsKV
+	n := r.o.headsKV
 	if i == 0 {
-		heads = r.o.heads
+		n = r.o.heads
 	}
-	v, err := r.o.split(i, MakeShape(t.Shape...), heads)
+	r.dims = r.dims[:0]
+	for _, d := range t.Shape {
+		r.dims = append(r.dims, Known(d))
+	}
+	v, err := headShapeOf(i, r.dims, n)
 	if err != nil {
 		return err
 	}
 	if len(t.Shape) != len(c.In[0].Shape) {
 		return fmt.Errorf("inputs are %s and %s", c.In[0], t)
 	}
-	*s = r.place(r.floats(t, i), v.batch.N, v.heads.N, v.seq.N, v.size.N, len(t.Shape) == 3)
+	*h = headsOf(r.floats(t, i), v.batch.N, v.heads.N, v.seq.N, v.size.N, len(t.Shape) == 3)
 	return nil
-}
-
-// place describes data [batch, heads, seq, size], or [batch, seq, heads, size] if seqFirst.
-func (r *attentionRun) place(data []float32, batch, heads, seq, size int, seqFirst bool) strided {
-	s := strided{data: data, batch: batch, heads: heads, seq: seq, size: size, byBatch: heads * seq * size, byHead: seq * size, bySeq: size}
-	if seqFirst {
-		s.byHead, s.bySeq = size, heads*size
-	}
-	return s
 }
 
 // keep puts the past before keys and values, where there is a past or somebody asks for the result.
 func (r *attentionRun) keep(c *Call) error {
-	past := [2]*tensor.Tensor{c.input(4), c.input(5)}
-	if (past[0] == nil) != (past[1] == nil) {
+	if (c.input(4) == nil) != (c.input(5) == nil) {
 		return errors.New("past_key and past_value are to come together")
 	}
-	r.past = 0
-	for i, s := range []*strided{&r.k, &r.v} {
+	for i, h := range [...]*heads{&r.k, &r.v} {
 		n := 0
 		var before []float32
-		if t := past[i]; t != nil {
-			if len(t.Shape) != 4 || t.Type != c.In[1+i].Type || t.Shape[0] != s.batch || t.Shape[1] != s.heads || t.Shape[3] != s.size {
+		if t := c.input(4 + i); t != nil {
+			if len(t.Shape) != 4 || t.Type != c.In[1+i].Type || t.Shape[0] != h.batch || t.Shape[1] != h.n || t.Shape[3] != h.size {
 				return fmt.Errorf("input %d is %s for %s", 4+i, t, c.In[1+i])
 			}
 			n, before = t.Shape[2], r.floats(t, 4+i)
 		}
-		if i == 1 && n != r.past {
-			return fmt.Errorf("%d past keys and %d past values", r.past, n)
+		if i == 1 && n != r.sight.past {
+			return fmt.Errorf("%d past keys and %d past values", r.sight.past, n)
 		}
-		r.past = n
+		r.sight.past = n
 		if n == 0 && !c.wants(1+i) {
 			continue
 		}
-		if err := r.join(c, i, s, before, n); err != nil {
+		if err := r.join(c, i, h, before, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// join makes s what was n positions before followed by s, as output 1 + i.
-func (r *attentionRun) join(c *Call, i int, s *strided, before []float32, n int) error {
-	total := n + s.seq
-	shape := []int{s.batch, s.heads, total, s.size}
-	count, err := tensor.Count(shape)
+// join makes h what was n positions before followed by h, as output 1 + i if that is wanted.
+func (r *attentionRun) join(c *Call, i int, h *heads, before []float32, n int) error {
+	shape := h.shape(n + h.seq)
+	count, err := tensor.Count(shape[:])
 	if err != nil {
 		return err
 	}
-	var all []float32
-	if c.wants(1 + i) {
-		t, err := c.Out(1+i, c.In[1+i].Type, shape)
-		if err != nil {
-			return err
-		}
-		if t.Type == onnx.Float {
-			all = tensor.Of[float32](t)
-		}
-	}
-	if all == nil {
+	if !c.wants(1 + i) {
 		r.present[i] = resized(r.present[i], count)
-		all = r.present[i]
+		*h = h.join(r.present[i], before, n)
+		return nil
 	}
-	out := r.place(all, s.batch, s.heads, total, s.size, false)
-	for b := range s.batch {
-		for h := range s.heads {
-			dst, src := out.head(b, h), s.head(b, h)
-			copy(dst[:n*s.size], before[(b*s.heads+h)*n*s.size:])
-			for t := range s.seq {
-				copy(dst[(n+t)*s.size:(n+t+1)*s.size], src[t*s.bySeq:])
-			}
-		}
+	t, err := c.Out(1+i, c.In[1+i].Type, shape[:])
+	if err != nil {
+		return err
 	}
-	if c.wants(1+i) && c.Outs[1+i].Type != onnx.Float {
-		c.Outs[1+i].SetFloats(0, all, false)
-	}
-	*s = out
-	return nil
-}
-
-// masks reads the mask and the numbers of valid keys.
-func (r *attentionRun) masks(c *Call) error {
-	r.mask, r.valid = c.input(3), nil
-	if m := r.mask; m != nil {
-		full := []int{r.q.batch, r.q.heads, r.q.seq, r.k.seq}
-		ok := len(m.Shape) >= 1 && len(m.Shape) <= 4 && (m.Type == onnx.Bool || m.Type == onnx.Float || m.Type == onnx.Float16 || m.Type == onnx.BFloat16)
-		for i, d := range m.Shape {
-			want := full[max(0, len(full)-len(m.Shape)+i)]
-			last := i == len(m.Shape)-1
-			ok = ok && (d == want || d == 1 && !last || last && d < want)
-		}
-		if !ok {
-			return fmt.Errorf("mask is %s, for scores %v", m, full)
-		}
-	}
-	if t := c.input(6); t != nil {
-		if t.Type != onnx.Int64 || !slices.Equal(t.Shape, []int{r.q.batch}) || r.past > 0 {
-			return fmt.Errorf("nonpad_kv_seqlen is %s, of a batch of %d with %d past keys", t, r.q.batch, r.past)
-		}
-		r.valid = tensor.Of[int64](t)
+	all := r.target(t, &r.present[i])
+	*h = h.join(all, before, n)
+	if t.Type != onnx.Float {
+		t.SetFloats(0, all, false)
 	}
 	return nil
 }
 
-// outputs takes outputs 0 and 3. Where they are not float32, it returns the float32 to convert from.
-func (r *attentionRun) outputs(c *Call) (outs [4][]float32, err error) {
-	q, v := &r.q, &r.v
+// target returns where to compute the elements of t in float32: in itself or in the buffer.
+func (r *attentionRun) target(t *tensor.Tensor, buffer *[]float32) []float32 {
+	if t.Type == onnx.Float {
+		return tensor.Of[float32](t)
+	}
+	*buffer = resized(*buffer, t.Len())
+	return *buffer
+}
+
+// outputs takes outputs 0 and 3.
+func (r *attentionRun) outputs(c *Call) error {
+	q, v, dt := &r.q, &r.v, c.In[0].Type
+	shape := []int{q.batch, q.n, q.seq, v.size}
 	seqFirst := len(c.In[0].Shape) == 3
-	shape := []int{q.batch, q.heads, q.seq, v.size}
 	if seqFirst {
-		shape = []int{q.batch, q.seq, q.heads * v.size}
+		shape = append(shape[:0], q.batch, q.seq, q.n*v.size)
 	}
-	for i, s := range map[int][]int{0: shape, 3: {q.batch, q.heads, q.seq, r.k.seq}} {
-		if i > 0 && !c.wants(i) {
-			continue
-		}
-		t, err := c.Out(i, c.In[0].Type, s)
-		if err != nil {
-			return outs, err
-		}
-		var data []float32
-		if t.Type == onnx.Float {
-			data = tensor.Of[float32](t)
-		} else {
-			r.converted[6+i/3] = resized(r.converted[6+i/3], t.Len())
-			data, outs[i] = r.converted[6+i/3], r.converted[6+i/3]
-		}
-		if i == 0 {
-			r.y = r.place(data, q.batch, q.heads, q.seq, v.size, seqFirst)
-		} else {
-			r.qk = data
-		}
+	t, err := c.Out(0, dt, shape)
+	if err != nil {
+		return err
 	}
-	return outs, nil
+	r.y = headsOf(r.target(t, &r.converted[6]), q.batch, q.n, q.seq, v.size, seqFirst)
+	if !c.wants(3) {
+		return nil
+	}
+	if t, err = c.Out(3, dt, append(shape[:0], q.batch, q.n, q.seq, r.k.seq)); err != nil {
+		return err
+	}
+	r.qk = r.target(t, &r.converted[7])
+	return nil
 }
 
 // Piece implements kernel.Task.
 func (r *attentionRun) Piece(i, worker int) {
 	blocks := (r.q.seq + queries - 1) / queries
-	b, h, first := i/blocks/r.q.heads, i/blocks%r.q.heads, i%blocks*queries
+	b, h, first := i/blocks/r.q.n, i/blocks%r.q.n, i%blocks*queries
 	n, keys := min(queries, r.q.seq-first), r.k.seq
-	shared := h / (r.q.heads / r.k.heads)
+	shared := h / (r.q.n / r.k.n)
 	scores := r.buffers[worker][:n*keys]
 	kernel.Gemm(r.cpu, &kernel.Product{
-		TransB: true, M: n, N: keys, K: r.q.size, Alpha: r.scale, A: r.q.head(b, h)[first*r.q.bySeq:], LDA: r.q.bySeq,
-		B: r.k.head(b, shared), LDB: r.k.bySeq, C: scores, LDC: keys,
+		TransB: true, M: n, N: keys, K: r.q.size, Alpha: r.scale, A: r.q.rows(b, h, first), LDA: r.q.bySeq,
+		B: r.k.rows(b, shared, 0), LDB: r.k.bySeq, C: scores, LDC: keys,
 	})
 	var qk []float32
 	if r.qk != nil {
-		qk = r.qk[((b*r.q.heads+h)*r.q.seq+first)*keys:][:n*keys]
+		qk = r.qk[((b*r.q.n+h)*r.q.seq+first)*keys:][:n*keys]
 	}
 	round16(scores, r.rounds)
 	r.show(qk, scores, qkModeRaw)
@@ -413,13 +334,18 @@ func (r *attentionRun) Piece(i, worker int) {
 		}
 	}
 	r.show(qk, scores, qkModeCapped)
-	for row := range n {
-		r.normalise(scores[row*keys:(row+1)*keys], b, h, first+row, qk, row)
+	for j := range n {
+		row := scores[j*keys : (j+1)*keys]
+		lo, hi, seen := r.sight.bias(row, b, h, first+j)
+		if qk != nil && r.o.mode == qkModeBiased {
+			copy(qk[j*keys:], row)
+		}
+		r.normalise(row, lo, hi, seen)
 	}
 	r.show(qk, scores, qkModeSoftmax)
 	kernel.Gemm(r.cpu, &kernel.Product{
-		M: n, N: r.v.size, K: keys, Alpha: 1, A: scores, LDA: keys, B: r.v.head(b, shared), LDB: r.v.bySeq,
-		C: r.y.head(b, h)[first*r.y.bySeq:], LDC: r.y.bySeq,
+		M: n, N: r.v.size, K: keys, Alpha: 1, A: scores, LDA: keys, B: r.v.rows(b, shared, 0), LDB: r.v.bySeq,
+		C: r.y.rows(b, h, first), LDC: r.y.bySeq,
 	})
 }
 
@@ -430,23 +356,8 @@ func (r *attentionRun) show(qk, scores []float32, mode int) {
 	}
 }
 
-// normalise adds the bias to a row of scores and makes it add to 1, or to nothing where no key may be seen.
-func (r *attentionRun) normalise(row []float32, b, h, query int, qk []float32, line int) {
-	lo, hi := r.visible(b, query, len(row))
-	minus := float32(math.Inf(-1))
-	for j := range row[:lo] {
-		row[j] = minus
-	}
-	for j := range row[hi:] {
-		row[hi+j] = minus
-	}
-	seen := lo < hi
-	if r.mask != nil {
-		seen = r.addMask(row, lo, hi, b, h, query)
-	}
-	if qk != nil && r.o.mode == qkModeBiased {
-		copy(qk[line*len(row):], row)
-	}
+// normalise makes the scores of a query add to 1, or to nothing where it sees no key; those it may see are lo to hi−1.
+func (r *attentionRun) normalise(row []float32, lo, hi int, seen bool) {
 	if !seen {
 		clear(row)
 		return
@@ -482,63 +393,4 @@ func softmax16(x []float32, dt onnx.DataType) {
 		x[i] /= sum[0]
 	}
 	round16(x, dt)
-}
-
-// visible returns the keys that causality, window and the number of valid keys let a query see.
-func (r *attentionRun) visible(b, query, keys int) (lo, hi int) {
-	hi = keys
-	at := query + r.past
-	if r.valid != nil {
-		n := int(max(0, min(r.valid[b], int64(keys))))
-		hi = n
-		at = query + int(r.valid[b]) - r.q.seq
-	}
-	if r.o.causal {
-		hi = min(hi, at+1)
-	}
-	if r.o.right >= 0 {
-		hi = min(hi, at+r.o.right+1)
-	}
-	if r.o.left >= 0 {
-		lo = at - r.o.left
-	}
-	lo = max(0, min(lo, keys))
-	return lo, max(lo, hi)
-}
-
-// addMask adds the mask to the keys lo to hi−1 of a row and reports whether any of them may be seen.
-func (r *attentionRun) addMask(row []float32, lo, hi, b, h, query int) (seen bool) {
-	m := r.mask
-	at, stride := 0, 1
-	where := [4]int{b, h, query, 0}
-	for i := len(m.Shape) - 1; i >= 0; i-- {
-		if d := m.Shape[i]; d > 1 && i < len(m.Shape)-1 {
-			at += where[4-len(m.Shape)+i] * stride
-		}
-		stride *= m.Shape[i]
-	}
-	n := m.Shape[len(m.Shape)-1]
-	minus := float32(math.Inf(-1))
-	var one [1]float32
-	for j := lo; j < hi; j++ {
-		switch {
-		case j >= n:
-			row[j] = minus
-			continue
-		case m.Type == onnx.Bool:
-			if !tensor.Of[bool](m)[at+j] {
-				row[j] = minus
-				continue
-			}
-		default:
-			m.Floats(one[:], at+j)
-			if one[0] == minus {
-				row[j] = minus
-				continue
-			}
-			row[j] += one[0]
-		}
-		seen = true
-	}
-	return seen
 }

@@ -266,7 +266,7 @@ func formatStrings(dst []string, src *tensor.Tensor) error {
 		switch {
 		case src.Type.IsFloat():
 			b.load(src, i, 1)
-			dst[i] = formatFloat(b.floats[0])
+			dst[i] = formatFloat(b.floats[0], src.Type)
 		default:
 			num, err := numericOf(src.Type)
 			if err != nil {
@@ -281,14 +281,24 @@ func formatStrings(dst []string, src *tensor.Tensor) error {
 	return nil
 }
 
-func formatFloat(v float64) string {
+// formatFloat writes the fewest digits that give the number back, plainly from 1e-4 to as many digits as the type is good for. (ONNX's
+// test data has them; ONNX Runtime writes eight digits, of float64 too.)
+func formatFloat(v float64, of onnx.DataType) string {
+	bits, plain := 32, 1e8
+	if of == onnx.Double {
+		bits, plain = 64, 1e16
+	}
+	size := math.Abs(v)
 	switch {
 	case math.IsNaN(v):
 		return "NaN"
 	case math.IsInf(v, 0):
 		return strings.TrimPrefix(strings.ToUpper(strconv.FormatFloat(v, 'g', -1, 64)), "+")
 	}
-	return strconv.FormatFloat(v, 'g', 8, 64)
+	if size == 0 || size >= 1e-4 && size < plain {
+		return strconv.FormatFloat(v, 'f', -1, bits)
+	}
+	return strconv.FormatFloat(v, 'e', -1, bits)
 }
 
 // parseStrings reads numbers.

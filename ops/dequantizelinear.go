@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
@@ -12,13 +11,13 @@ import (
 // that of the scale or what the attribute says.
 type dequantizeLinear struct {
 	scaling
-	to   onnx.DataType // Undefined: of the scale
-	pool *sync.Pool    // of *quantTask
+	to     onnx.DataType // Undefined: of the scale
+	states *states[quantTask]
 }
 
 func newDequantizeLinear(n *Node) (Op, error) {
 	s, err := newScaling(n)
-	o := &dequantizeLinear{scaling: s, to: onnx.DataType(n.Int("output_dtype", 0)), pool: quantPool()}
+	o := &dequantizeLinear{scaling: s, to: onnx.DataType(n.Int("output_dtype", 0)), states: new(states[quantTask])}
 	if _, problem := o.result(onnx.Float); problem != nil {
 		return nil, problem
 	}
@@ -54,10 +53,6 @@ func (o *dequantizeLinear) ChannelsLast(in []Info) ([]bool, bool) { return o.lay
 
 func (o *dequantizeLinear) Run(c *Call) error {
 	x, scale := c.In[0], c.In[1]
-	var zero *tensor.Tensor
-	if len(c.In) > 2 {
-		zero = c.In[2]
-	}
 	if x.Type != onnx.Int32 && !isCode(x.Type) {
 		return fmt.Errorf("input 0 is of type %s, no type of quantised values", x.Type)
 	}
@@ -65,9 +60,9 @@ func (o *dequantizeLinear) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	q := o.pool.Get().(*quantTask)
-	defer o.pool.Put(q)
-	if err := q.parameters(scale, zero); err != nil {
+	q := o.states.get()
+	defer o.states.put(q)
+	if err := q.parameters(scale, c.input(2)); err != nil {
 		return err
 	}
 	if q.spread, err = o.of(x, scale.Shape); err != nil {

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -11,9 +10,11 @@ import (
 
 // dynamicQuantizeLinear is DynamicQuantizeLinear: quantises float32 to uint8 with a scale and a zero point that make the range
 // of the input, widened to hold 0, the range of the codes. An input of nothing but zeros has the scale 1.
-type dynamicQuantizeLinear struct{ pool *sync.Pool }
+type dynamicQuantizeLinear struct{ states *states[quantTask] }
 
-func newDynamicQuantizeLinear(*Node) (Op, error) { return &dynamicQuantizeLinear{quantPool()}, nil }
+func newDynamicQuantizeLinear(*Node) (Op, error) {
+	return &dynamicQuantizeLinear{new(states[quantTask])}, nil
+}
 
 func (o *dynamicQuantizeLinear) Infer(in []Info) ([]Info, error) {
 	if in[0].Type != onnx.Undefined && in[0].Type != onnx.Float {
@@ -27,14 +28,14 @@ func (o *dynamicQuantizeLinear) Run(c *Call) error {
 	if x.Type != onnx.Float {
 		return fmt.Errorf("input is of type %s, not float", x.Type)
 	}
-	q := o.pool.Get().(*quantTask)
-	defer o.pool.Put(q)
-	var ends [2]float32
+	q := o.states.get()
+	defer o.states.put(q)
+	q.ends = [2]float32{}
 	if n := x.Len(); n > 0 {
-		kernel.Reduce(c.CPU, kernel.ReduceMin, ends[:1], tensor.Of[float32](x), 1, n, 1)
-		kernel.Reduce(c.CPU, kernel.ReduceMax, ends[1:], tensor.Of[float32](x), 1, n, 1)
+		kernel.Reduce(c.CPU, kernel.ReduceMin, q.ends[:1], tensor.Of[float32](x), 1, n, 1)
+		kernel.Reduce(c.CPU, kernel.ReduceMax, q.ends[1:], tensor.Of[float32](x), 1, n, 1)
 	}
-	lo, hi := min(ends[0], 0), max(ends[1], 0)
+	lo, hi := min(q.ends[0], 0), max(q.ends[1], 0)
 	scale := (hi - lo) / 255
 	if scale == 0 {
 		scale = 1

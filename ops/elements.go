@@ -132,6 +132,21 @@ type widening interface {
 	run(c *Call) error
 }
 
+// Wide is memory for operands of half precision as float32, for runs of operators one after the other.
+type Wide struct {
+	call    Call
+	in, out []*tensor.Tensor
+	scratch []float32
+}
+
+// slot returns entry i of a list of tensors to use again, which is nil at first.
+func slot(all *[]*tensor.Tensor, i int) **tensor.Tensor {
+	for len(*all) <= i {
+		*all = append(*all, nil)
+	}
+	return &(*all)[i]
+}
+
 // half runs an operator through float32 when an input is of half precision, else as it is.
 func half(c *Call, op widening) error {
 	dt := onnx.Undefined
@@ -144,37 +159,76 @@ func half(c *Call, op widening) error {
 	if dt == onnx.Undefined {
 		return op.run(c)
 	}
-	wide := *c
-	wide.In, wide.Outs = make([]*tensor.Tensor, len(c.In)), make([]*tensor.Tensor, len(c.Outs))
+	w := c.Wide
+	if w == nil {
+		w = new(Wide)
+	}
+	wide := &w.call
+	in, outs := wide.In[:0], wide.Outs[:0]
+	*wide = *c
+	defer func() { *wide = Call{In: in[:0], Outs: outs[:0]} }()
 	for i, t := range c.In {
-		if wide.In[i] = t; t == nil || !typesHalf.has(t.Type) {
-			continue
-		}
-		f, err := tensor.New(onnx.Float, t.Shape...)
-		if err != nil {
-			return err
-		}
-		f.Layout = t.Layout
-		t.Floats(elements[float32](f), 0)
-		wide.In[i] = f
-	}
-	if err := op.run(&wide); err != nil {
-		return err
-	}
-	for i, t := range wide.Outs {
-		switch {
-		case t == nil:
-		case t.Type != onnx.Float:
-			if err := c.give(i, t); err != nil {
-				return err
-			}
-		default:
-			out, err := c.Out(i, dt, t.Shape, t.Layout)
+		if t != nil && typesHalf.has(t.Type) {
+			f, err := w.widened(i, t)
 			if err != nil {
 				return err
 			}
-			out.SetFloats(0, elements[float32](t), false)
+			t = f
+		}
+		in = append(in, t)
+	}
+	for i := range c.Outs {
+		outs = append(outs, nil)
+		if c.wants(i) {
+			outs[i] = *slot(&w.out, i)
 		}
 	}
+	wide.In, wide.Outs, wide.Scratch = in, outs, w.scratch // the plan foresees float32 only
+	if err := op.run(wide); err != nil {
+		return err
+	}
+	w.scratch = wide.Scratch
+	for i, t := range outs {
+		if t == nil {
+			continue
+		}
+		if err := w.narrowed(c, i, t, dt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// widened returns input i as float32.
+func (w *Wide) widened(i int, t *tensor.Tensor) (*tensor.Tensor, error) {
+	f := slot(&w.in, i)
+	if *f == nil || !(*f).Reuse(onnx.Float, t.Shape, t.Layout) {
+		made, err := tensor.New(onnx.Float, t.Shape...)
+		if err != nil {
+			return nil, err
+		}
+		made.Layout, *f = t.Layout, made
+	}
+	t.Floats(elements[float32](*f), 0)
+	return *f, nil
+}
+
+// narrowed gives output i of c what was computed: in type dt if that is float32.
+func (w *Wide) narrowed(c *Call, i int, t *tensor.Tensor, dt onnx.DataType) error {
+	if kept := slot(&w.out, i); t != *kept && t.Type != onnx.String { // t may share the memory of an input
+		made, err := tensor.New(t.Type, t.Shape...)
+		if err != nil {
+			return err
+		}
+		*kept = made
+	}
+	if t.Type != onnx.Float {
+		return c.give(i, t)
+	}
+	out, err := c.Out(i, dt, t.Shape, t.Layout)
+	if err != nil {
+		return err
+	}
+	out.SetFloats(0, elements[float32](t), false)
 	return nil
 }

@@ -17,7 +17,7 @@ func TestActivations(t *testing.T) {
 		{"Relu-7", "", "f[3] -1 0 nan", "f[3] 0 0 nan"},
 		{"Relu-14", "", "i8[3] -128 0 5", "i8[3] 0 0 5"},
 		{"Relu-14", "", "u8[1] 3", "error: uint8"},
-		{"LeakyRelu-6", "", "f[1] 1", "error: not supported"},
+		{"HardSwish-13", "", "f[1] 1", "error: not supported"},
 		{"LeakyRelu-16", "alpha=f0.5", "d[2] -2 2", "d[2] -1 2"},
 		{"Elu-7", "alpha=f2", "d[2] -1 3", "d[2] -1.2642411176571153 3"},
 		{"Selu-7", "", "f[2] -1 2", "f[2] -1.1113307 2.101402"},
@@ -531,6 +531,11 @@ func TestNetworkAllocations(t *testing.T) {
 		{"GlobalAveragePool-7", "", "1,4,6,6", ""},
 		{"LRN-13", "size=3", "1,4,6,6", ""},
 		{"DepthToSpace-13", "blocksize=2", "1,4,6,6", ""},
+		{"Attention-23", "q_num_heads=4 kv_num_heads=2 is_causal=1", "2,5,16 2,5,8 2,5,8 5,5", ""},
+		{"Attention-23", "", "2,3,5,4 2,3,5,4 2,3,5,4 5,8 2,3,3,4 2,3,3,4", ""},
+		{"QuantizeLinear-13", "axis=1", "2,4,3 4", ""},
+		{"DynamicQuantizeLinear-11", "", "4,5", ""},
+		{"NonMaxSuppression-11", "", "1,3,4 1,2,3", ""},
 	} {
 		var in []*tensor.Tensor
 		for _, s := range strings.Fields(e.in) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
@@ -16,11 +15,11 @@ import (
 // and box. A score of NaN never passes a threshold, and comes last where there is none.
 type nonMaxSuppression struct {
 	centre bool
-	pool   *sync.Pool // of *suppression
+	states *states[suppression]
 }
 
 func newNonMaxSuppression(n *Node) (Op, error) {
-	return &nonMaxSuppression{n.Bool("center_point_box", false), &sync.Pool{New: func() any { return new(suppression) }}}, nil
+	return &nonMaxSuppression{n.Bool("center_point_box", false), new(states[suppression])}, nil
 }
 
 func (o *nonMaxSuppression) Infer(in []Info) ([]Info, error) {
@@ -52,8 +51,8 @@ func (o *nonMaxSuppression) Run(c *Call) error {
 	if len(b) != 3 || len(s) != 3 || b[2] != 4 || s[0] != b[0] || s[2] != b[1] || boxes.Type != onnx.Float || scores.Type != onnx.Float {
 		return fmt.Errorf("boxes are %s and scores %s", boxes, scores)
 	}
-	r := o.pool.Get().(*suppression)
-	defer o.pool.Put(r)
+	r := o.states.get()
+	defer o.states.put(r)
 	r.boxes, r.scores = tensor.Of[float32](boxes), tensor.Of[float32](scores)
 	defer func() { r.boxes, r.scores = nil, nil }()
 	r.classes, r.n, r.centre = s[1], b[1], o.centre

@@ -111,6 +111,8 @@ type Call struct {
 	Wanted []bool
 	// Scratch has the length that Scratcher asked for; its contents are arbitrary.
 	Scratch []float32
+	// Wide is memory for operands of half precision, nil where each run may take its own.
+	Wide *Wide
 	// Limit bounds the bytes of an output that no plan has foreseen.
 	Limit int64
 	// Seed makes random operators repeatable.

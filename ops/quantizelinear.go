@@ -3,7 +3,6 @@ package ops
 import (
 	"fmt"
 	"math"
-	"sync"
 
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
@@ -19,16 +18,13 @@ type quantizeLinear struct {
 	scaling
 	to, precision onnx.DataType // Undefined: of the zero point, float32
 	saturate      bool
-	pool          *sync.Pool // of *quantTask
+	states        *states[quantTask]
 }
-
-// quantPool returns a pool of tasks. Tasks keep their buffers, so that runs need not allocate.
-func quantPool() *sync.Pool { return &sync.Pool{New: func() any { return new(quantTask) }} }
 
 func newQuantizeLinear(n *Node) (Op, error) {
 	s, err := newScaling(n)
 	o := &quantizeLinear{
-		scaling: s, saturate: n.Bool("saturate", true), pool: quantPool(),
+		scaling: s, saturate: n.Bool("saturate", true), states: new(states[quantTask]),
 		to: onnx.DataType(n.Int("output_dtype", 0)), precision: onnx.DataType(n.Int("precision", 0)),
 	}
 	switch o.precision {
@@ -102,18 +98,16 @@ func (o *quantizeLinear) ChannelsLast(in []Info) ([]bool, bool) { return o.layou
 
 func (o *quantizeLinear) Run(c *Call) error {
 	x, scale := c.In[0], c.In[1]
-	var zero *tensor.Tensor
-	var zeroType onnx.DataType
-	if len(c.In) > 2 && c.In[2] != nil {
-		zero = c.In[2]
+	zero, zeroType := c.input(2), onnx.Undefined
+	if zero != nil {
 		zeroType = zero.Type
 	}
 	dt, err := o.result(zeroType)
 	if err != nil {
 		return err
 	}
-	q := o.pool.Get().(*quantTask)
-	defer o.pool.Put(q)
+	q := o.states.get()
+	defer o.states.put(q)
 	if err := q.parameters(scale, zero); err != nil {
 		return err
 	}
@@ -137,6 +131,7 @@ func (o *quantizeLinear) Run(c *Call) error {
 type quantTask struct {
 	x, y        *tensor.Tensor
 	scale, zero []float32
+	ends        [2]float32 // of the numbers of x, for DynamicQuantizeLinear
 	spread      spread
 	precision   onnx.DataType
 	saturate    bool

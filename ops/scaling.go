@@ -96,19 +96,19 @@ func (s scaling) layouts(in []Info) ([]bool, bool) {
 
 // decoded returns the elements of a tensor as float32, in buf where that is large enough.
 func decoded(buf []float32, t *tensor.Tensor) ([]float32, error) {
-	buf = slices.Grow(buf[:0], t.Len())[:t.Len()]
+	buf = resized(buf, t.Len())
 	if !t.Floats(buf, 0) {
 		return nil, fmt.Errorf("elements of type %s are no real numbers", t.Type)
 	}
 	return buf, nil
 }
 
-// sameParameters checks that a scale and a zero point, which may be left out, have one shape, and returns their values.
+// parameters checks that a scale and a zero point, which may be left out, have one shape, and takes their values.
 func (q *quantTask) parameters(scale, zero *tensor.Tensor) (err error) {
 	if q.scale, err = decoded(q.scale, scale); err != nil {
 		return fmt.Errorf("scale: %w", err)
 	}
-	q.zero = slices.Grow(q.zero[:0], len(q.scale))[:len(q.scale)]
+	q.zero = resized(q.zero, len(q.scale))
 	clear(q.zero)
 	if zero == nil {
 		return nil

@@ -104,7 +104,8 @@ func (numbers[T]) scatter(kind binaryKind, dst, src *tensor.Tensor, index []int,
 }
 
 // oneHot is OneHot: a new axis of depth elements, of which the one that the index says is the second of values and the others are
-// the first. Indices that are out of range give none.
+// the first. Negative indices count from the end, and those that are out of range give none. (Before opset 11 ONNX's text has negative
+// ones give none as well; ONNX's reference and ONNX Runtime count them all the same.)
 type oneHot struct{ axis int }
 
 func newOneHot(n *Node) (Op, error) { return &oneHot{n.Int("axis", -1)}, nil }

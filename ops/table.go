@@ -7,10 +7,12 @@ import (
 
 // spec says how to make an operator.
 type spec struct {
-	name         string
-	since, until int64 // the operator sets in which it exists as it is implemented here; until 0 means the newest
-	least, most  int   // inputs; most −1 means any number
-	outputs      int   // at most; −1 means any number
+	name string
+	// The operator sets in which it exists as it is implemented here; until 0 means the newest. Opset 7 is the oldest that is there as a
+	// whole. Older ones count where the operator was then what it was in opset 7, or what New makes of the difference.
+	since, until int64
+	least, most  int // inputs; most −1 means any number
+	outputs      int // at most; −1 means any number
 	make         func(*Node) (Op, error)
 }
 
@@ -62,13 +64,16 @@ func (s spec) build(n *Node) (Op, error) {
 		return nil, fmt.Errorf("%s gives at most %d outputs and has %d", s.name, s.outputs, len(n.Outputs))
 	}
 	op, err := s.make(n)
+	if err == nil && n.Opset < 7 {
+		err = testOnly(n)
+	}
 	if err == nil {
 		err = n.Err()
 	}
 	if err != nil {
 		return nil, err
 	}
-	return op, nil
+	return alongAxis(n, op), nil
 }
 
 func present(names []string) (n int) {

@@ -50,7 +50,7 @@ func New(t onnx.DataType, shape ...int) (*Tensor, error) {
 	}
 	hi, total := bits.Mul64(uint64(n), uint64(size))
 	if hi != 0 || total > maxBytes {
-		return nil, fmt.Errorf("tensor: shape %v of %s has more bytes than can be counted", shape, t)
+		return nil, fmt.Errorf("tensor: shape %v of %s has more bytes than can be counted", slices.Clone(shape), t)
 	}
 	out.data = Buffer(int(total))
 	return out, nil
@@ -63,11 +63,13 @@ const maxBytes = 1 << 46
 func Buffer(n int) []byte { return pages.Buffer(n) }
 
 // Count returns the number of elements of a shape, or an error when a dimension is negative or the product too large.
+//
+// Errors here and in New hold a copy of the shape, which thereby never leaves the caller's stack: operators make shapes in each run.
 func Count(shape []int) (int, error) {
 	n, zero := uint64(1), false
 	for _, d := range shape {
 		if d < 0 {
-			return 0, fmt.Errorf("tensor: dimension %d of shape %v is negative", d, shape)
+			return 0, fmt.Errorf("tensor: dimension %d of shape %v is negative", d, slices.Clone(shape))
 		}
 		zero = zero || d == 0
 	}
@@ -77,7 +79,7 @@ func Count(shape []int) (int, error) {
 	for _, d := range shape {
 		hi, lo := bits.Mul64(n, uint64(d))
 		if hi != 0 || lo > maxBytes {
-			return 0, fmt.Errorf("tensor: shape %v has more elements than memory can hold", shape)
+			return 0, fmt.Errorf("tensor: shape %v has more elements than memory can hold", slices.Clone(shape))
 		}
 		n = lo
 	}

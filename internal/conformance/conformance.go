@@ -24,6 +24,18 @@ type Case struct {
 	Sets  []Set
 }
 
+// Opset returns the version of ONNX's own operators that the model imports, or 0.
+func (c *Case) Opset() int64 {
+	if c.Model != nil {
+		for _, o := range c.Model.OpsetImports {
+			if o.Domain == "" || o.Domain == "ai.onnx" {
+				return o.Version
+			}
+		}
+	}
+	return 0
+}
+
 // Set holds the values of the model's inputs and outputs, in their order.
 type Set struct{ Inputs, Outputs []*tensor.Tensor }
 
@@ -32,17 +44,21 @@ type UnsupportedError struct{ Value, Kind string }
 
 func (e *UnsupportedError) Error() string { return fmt.Sprintf("value %q is %s", e.Value, e.Kind) }
 
-// Names lists the cases of a folder in alphabetical order: its folders that hold a model.onnx.
+// Names lists the cases of a folder in alphabetical order: the folders in it, at any depth, that hold a model.onnx.
 func Names(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	var names []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() || path == "." {
+			return err
+		}
+		if _, absent := os.Stat(filepath.Join(dir, path, "model.onnx")); absent == nil {
+			names = append(names, path)
+			return fs.SkipDir
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("conformance: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(dir, e.Name(), "model.onnx")); err == nil {
-			names = append(names, e.Name())
-		}
 	}
 	if names == nil {
 		return nil, fmt.Errorf("conformance: %s holds no folder with a model.onnx", dir)
@@ -50,7 +66,7 @@ func Names(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Read reads a case. Values that are not supported here are an *UnsupportedError; the case then has its Name and Model.
+// Read reads a case of those that Names lists. Values that are not supported here are an *UnsupportedError; the case then has its Name and Model.
 func Read(dir, name string) (*Case, error) {
 	c := &Case{Name: name}
 	path := filepath.Join(dir, name)
