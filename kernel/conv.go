@@ -12,6 +12,7 @@ type ConvShape struct {
 	In, Out, Groups          int // channels, all groups together
 	Kernel, Stride, Dilation [2]int
 	Pads                     [4]int // zeros around the image: top, left, bottom, right; less than none are pixels that are cut off
+	Fine                     bool   // only algorithms whose error is that of sums
 }
 
 // window returns the windows along the height (0) or width (1) of an image that has size pixels along it.

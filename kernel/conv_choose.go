@@ -17,7 +17,11 @@ func (s *ConvShape) choose(set isa.Set, h, w int) (algorithm, *winograd) {
 		}
 		oh, ow := s.window(0, h).outputs(), s.window(1, w).outputs()
 		least := s.directCost(set, oh, ow)
-		for _, win := range []*winograd{newF43(), newF23()} {
+		candidates := []*winograd{newF23()}
+		if !s.Fine {
+			candidates = append(candidates, newF43())
+		}
+		for _, win := range candidates {
 			if cost := s.minimalCost(set, win, oh, ow); cost < least {
 				how, best, least = minimal, win, cost
 			}

@@ -62,7 +62,9 @@ func (forward) channels(groups int, w []int) kernel.ConvShape {
 // macs counts a multiplication for each element of the result and of a window.
 func (forward) macs(_, w, y []int) int64 { return int64(product(y)) * int64(product(w[1:])) }
 
+// images plans for weights that change, which means training. There an error of the values is one in which of them a Relu lets gradients through.
 func (forward) images(cpu *kernel.CPU, s kernel.ConvShape, size [2]int) imageKernel {
+	s.Fine = true
 	return forwardImages{kernel.PlanConv(cpu, s, size[0], size[1])}
 }
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Steps of training beside PyTorch's from equal weights, one JSON line a network: how far effml's and PyTorch's float32 are from PyTorch's float64.
 
-    python gradients.py [--nets lenet5,resnet20,mobilenet_v2] [--steps 10] [--seeds 3]
+    python gradients.py [--nets lenet5,resnet20,mobilenet_v2] [--steps 10] [--seeds 8]
 
-One step: `gradient` is that of all parameters together, norm of the difference over the norm, `state` that of running means and variances; both
-of effml must be at most twice PyTorch float32's own. After --steps steps of SGD with momentum 0.9 and weight decay 1e-4 `weights` compares all
-parameters: of lenet5 at most 1e-4; the others, with batch normalisation of small batches, are chaotic and reported only. Figures are the worst of the
-seeds. Exit 1 where one is too large.
+One step: `gradient` is that of all parameters together, norm of the difference over the norm, `state` that of running means and variances, both the
+root of the mean square over the seeds; effml's must be at most twice PyTorch float32's own. (A gradient jumps where rounding moves a value to the
+other side of 0 in front of a Relu: in a single step either may happen to be far nearer, and `gradients` lists all of them.) After --steps steps of SGD
+with momentum 0.9 and weight decay 1e-4 from the first seed `weights` compares all parameters: of lenet5 at most 1e-4; the others are chaotic and
+reported only. Exit 1 where one is too large.
 """
 import argparse, ast, os, subprocess, sys
 import numpy as np
@@ -85,6 +86,7 @@ def error(got, want):
 
 
 def compare(name, seed, steps, at):
+    """The errors of effml and of PyTorch's float32 by what is compared."""
     zoo, peer, batch, shape, classes = NETS[name]
     model, data = at(name + '.onnx'), at('batch.npz')
     effml('zoo', 'make', f'{zoo},seed={seed}', '-o', model, '--force')
@@ -92,19 +94,21 @@ def compare(name, seed, steps, at):
     rng = np.random.default_rng(seed)
     x, labels = rng.standard_normal((batch, *shape)).astype(np.float32), rng.integers(0, classes, batch)
     np.savez(data, x=x, labels=labels)
-    build, weights, result = peers()[peer][0], tensors(model), {}
-    for n in (1, steps):
-        exact, single, we = (train(build, weights, x, labels, n, torch.float64), train(build, weights, x, labels, n, torch.float32), ours(model, data, at('out.npz'), n))
-        for what, i in (('gradient', 0), ('state', 2)) if n == 1 else (('weights', 1),):
-            result[what] = (error(we[i], exact[i]), error(single[i], exact[i]))
-    return result
+    build, weights = peers()[peer][0], tensors(model)
+    exact, single = (train(build, weights, x, labels, steps, d) for d in (torch.float64, torch.float32))
+    we = ours(model, data, at('out.npz'), steps)
+    return {what: (error(we[i], exact[i]), error(single[i], exact[i])) for i, what in enumerate(('gradient', 'weights', 'state'))}
+
+
+def rounded(v):
+    return float(f'{v:.2e}')
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--nets', default=','.join(NETS))
     p.add_argument('--steps', type=int, default=10)
-    p.add_argument('--seeds', type=int, default=3)
+    p.add_argument('--seeds', type=int, default=8)
     a = p.parse_args()
     bad = False
     with Scratch() as at:
@@ -112,17 +116,16 @@ def main():
         GRADIENTS = at('gradients')
         subprocess.run([os.environ.get('GO', 'go'), 'build', '-o', GRADIENTS, './bench/gradients'], cwd=ROOT, check=True)
         for name in a.nets.split(','):
-            all = [compare(name, seed, a.steps, at) for seed in range(1, a.seeds + 1)]
-            line = {w: dict(effml=max(r[w][0] for r in all), torch32=max(r[w][1] for r in all)) for w in all[0]}
-            holds = all_hold(name, all)
-            bad = bad or not holds
-            show(net=name, steps=a.steps, seeds=a.seeds, **{w: {k: float(f'{v:.2e}') for k, v in e.items()} for w, e in line.items()}, holds=holds)
+            ones = [compare(name, seed, 1, at) for seed in range(1, a.seeds + 1)]
+            far = {w: [float(np.sqrt(np.mean([r[w][i] ** 2 for r in ones]))) for i in (0, 1)] for w in ('gradient', 'state')}
+            far['weights'] = compare(name, 1, a.steps, at)['weights']
+            holds = {w: far[w][0] <= 2 * far[w][1] for w in ('gradient', 'state')}
+            if name == 'lenet5':
+                holds['weights'] = far['weights'][0] <= 1e-4
+            bad = bad or not all(holds.values())
+            show(net=name, steps=a.steps, seeds=a.seeds, **{w: dict(effml=rounded(e), torch32=rounded(t)) for w, (e, t) in far.items()},
+                 gradients=[[rounded(v) for v in r['gradient']] for r in ones], holds=holds)
     sys.exit(bad)
-
-
-def all_hold(name, results):
-    close = all(r[w][0] <= 2 * r[w][1] for r in results for w in ('gradient', 'state'))
-    return close and (name != 'lenet5' or all(r['weights'][0] <= 1e-4 for r in results))
 
 
 main()

@@ -1,5 +1,5 @@
-// Command gradients trains a model for some steps on one batch, and writes the gradients of the first step and all tensors after the last.
-// bench/acceptance/gradients.py compares them with PyTorch's.
+// Command gradients trains a model for some steps on one batch, prints the loss of each, and writes the gradients of the first step and all tensors
+// after the last. bench/acceptance/gradients.py compares them with PyTorch's; attention.py looks at the losses.
 //
 //	gradients [-steps 10] [-rate 0.01] [-momentum 0.9] [-decay 0] [-threads 2] MODEL.onnx BATCH.npz OUT.npz
 //
@@ -69,6 +69,7 @@ func run() error {
 		return f.CrossEntropy(logits, "labels", info.Shape[1].N, 0), nil
 	}
 	hook := func(g *train.Gradients) error {
+		fmt.Println(g.Loss)
 		for _, name := range g.Names() {
 			if g.Step == 0 {
 				out = append(out, npy.Named{Name: "gradient/" + name, Tensor: tensor.From(slices.Clone(g.Gradient(name)), len(g.Gradient(name)))})
