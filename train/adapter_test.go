@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -107,6 +108,93 @@ func TestGradientsReachEveryStage(t *testing.T) {
 				t.Errorf("step %d: gradient of %s is %v, want %v", step, stages[i], got, want)
 			}
 		}
+	}
+}
+
+// TestEqualStagesAreTwo applies a stage twice to the same input: Gorgonia merges nodes that hash alike, and one of the two would not run.
+func TestEqualStagesAreTwo(t *testing.T) {
+	first, a := newScale("a", 2, 1, false), newAdapter()
+	again, last := *first, newScale("d", 1, 1, true, true)
+	again.y, again.dx, last.scalar = []float32{0}, [][]float32{{0}}, true
+	x := a.input("x", []int{1}, []float32{3})
+	var nodes []*gorgonia.Node
+	for _, s := range []*scale{first, &again} {
+		n, err := a.apply(s, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, n)
+	}
+	loss, err := a.apply(last, nodes...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := a.compile(loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashes, stages := map[uint32]string{}, 0
+	for _, n := range a.graph.AllNodes() {
+		var op *stageOp
+		switch o := n.Op().(type) {
+		case *forwardOp:
+			op = &o.stageOp
+		case *backwardOp:
+			op = &o.stageOp
+		case *pickOp:
+			op = &o.stageOp
+		default:
+			continue
+		}
+		stages++
+		if other, taken := hashes[op.Hashcode()]; taken {
+			t.Errorf("%s and %s hash alike", other, n.Op())
+		}
+		hashes[op.Hashcode()] = n.Op().String()
+	}
+	if stages != 7 { // three forward, three back, and the second gradient that the last one left
+		t.Errorf("%d operators are left", stages)
+	}
+	if err := machine.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	if l := loss.Value().Data().(float32); l != 12 || first.dw != 3 || again.dw != 3 {
+		t.Errorf("loss %v, gradients %v and %v", l, first.dw, again.dw)
+	}
+}
+
+// TestMachineAllocatesLittle runs a step of stages whose results lie in memory of their own, which Gorgonia must not copy nor replace.
+func TestMachineAllocatesLittle(t *testing.T) {
+	const stages, size = 10, 1 << 16
+	a := newAdapter()
+	h := a.input("x", []int{size}, make([]float32, size))
+	var err error
+	for i := range stages {
+		s := newScale("s", 1, size, i > 0)
+		s.scalar = i == stages-1
+		if h, err = a.apply(s, h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := a.compile(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func() {
+		if err := m.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		m.Reset()
+	}
+	step()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		step()
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / 10; n > 4*size/4 {
+		t.Errorf("%d bytes a step, of results of %d", n, 4*size)
 	}
 }
 
