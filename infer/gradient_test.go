@@ -358,7 +358,7 @@ func apart(narrow, wide []*tensor.Tensor) float64 {
 // TestGradients compares the gradients of operators in float64 with central differences, and in float32, in every way that the
 // executor has, with those in float64.
 func TestGradients(t *testing.T) {
-	cases := slices.Concat(elementGradients, arrayGradients, networkGradients, programGradients, recurrentGradients, imageGradients)
+	cases := gradientCases()
 	report := map[string][2]float64{}
 	for i := range cases {
 		c := &cases[i]
