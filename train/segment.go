@@ -90,18 +90,16 @@ func (c *compiler) compile(n *network, p *piece, wants []bool) (*segment, error)
 		}
 		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: name, Type: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: n.known[name].Type}}})
 	}
-	options := infer.Options{CPU: c.cpu, MaxBytes: maxSegment}
+	halves := &infer.Halves{} // also without a way back, so that the output is kept for the segments that follow
 	g.Nodes = p.nodes
+	var err error
 	if len(d.Wrt) > 0 {
-		halves, err := s.differentiate(n, p, d, g)
-		if err != nil {
+		if halves, err = s.differentiate(n, p, d, g); err != nil {
 			return nil, err
 		}
-		options.Halves = halves
 	}
 	m := &onnx.Model{IRVersion: 10, OpsetImports: []*onnx.OperatorSet{{Version: n.opset}, {Domain: ops.Domain, Version: 1}}, Graph: g}
-	var err error
-	if s.session, err = infer.New(m, options); err != nil {
+	if s.session, err = infer.New(m, infer.Options{CPU: c.cpu, MaxBytes: maxSegment, Halves: halves}); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	c.forget()
