@@ -58,6 +58,12 @@ func cutOf(start, end, step, d int) (cut, error) {
 	return cut{start, max(0, (start-end-step-1)/-step), step}, nil
 }
 
+// Cut returns which elements Slice takes of an axis of d: n of them, step apart, from first on. A step of 0 is an error.
+func Cut(start, end, by, d int) (first, n, step int, err error) {
+	k, err := cutOf(start, end, by, d)
+	return k.first, k.n, k.step, err
+}
+
 // cuts checks the lists that Slice is given for a rank, and calls do for each axis.
 func cuts(starts, ends, axes, steps []int, rank int, do func(axis, start, end, step int) error) error {
 	if len(starts) != len(ends) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {

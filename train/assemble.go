@@ -40,8 +40,9 @@ type outside struct {
 func assemble(s *store, p Pass, fields map[string]ops.Info, trains func(name string) bool) (*network, []*outside, error) {
 	a := &assembly{
 		store: s, fields: maps.Clone(fields), trains: trains, known: map[string]ops.Info{}, own: map[string]*tensor.Tensor{},
-		mode: mode{constants: map[string]*tensor.Tensor{}, states: map[string]string{}}, logits: map[string]string{},
+		logits: map[string]string{},
 	}
+	a.mode.origins = newOrigins(a.tensor)
 	a.fields[seedField] = ops.Info{Type: onnx.Int64, Shape: ops.MakeShape()}
 	uses := p.Uses
 	if uses == nil {
@@ -185,7 +186,6 @@ func (a *assembly) inside(o *outside) error {
 			}
 			a.own[name] = v
 		}
-		a.mode.constants[name] = a.tensor(name)
 	}
 	to := func(name string) string {
 		from, input := o.inputs[name]
@@ -204,11 +204,6 @@ func (a *assembly) inside(o *outside) error {
 		n, err := renamed(n, to)
 		if err != nil {
 			return err
-		}
-		if n.OpType == "Constant" && n.Domain == "" && len(n.Attributes) == 1 && n.Attributes[0].T != nil {
-			if v, err := tensor.FromONNX(n.Attributes[0].T); err == nil {
-				a.mode.constants[n.Outputs[0]] = v
-			}
 		}
 		if !m.Frozen {
 			if n, err = a.mode.node(n); err != nil {
@@ -284,7 +279,7 @@ func renamed(n *onnx.Node, to func(string) string) (*onnx.Node, error) {
 func (a *assembly) network(loss string, p Pass) (*network, error) {
 	n := &network{
 		nodes: a.nodes, opset: max(a.opset, 1), parameters: map[string]*parameter{}, constants: map[string]*tensor.Tensor{}, fields: map[string]ops.Info{},
-		states: map[string]string{}, changing: a.store.changing, loss: loss, known: a.known,
+		states: map[string]part{}, changing: a.store.changing, loss: loss, known: a.known,
 	}
 	made := map[string]bool{}
 	for _, x := range n.nodes {
@@ -301,9 +296,9 @@ func (a *assembly) network(loss string, p Pass) (*network, error) {
 	if !made[loss] {
 		return nil, job.Usagef("train: the loss %q is not computed in the pass", loss)
 	}
-	for state, next := range a.mode.states {
-		if a.store.changing[state] {
-			n.states[state] = next
+	for _, s := range a.mode.states {
+		if a.store.changing[s.tensor] {
+			n.states[s.next] = s.part
 		}
 	}
 	if p.Logits != "" {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/effml/effml/onnx"
@@ -51,8 +52,8 @@ type network struct {
 	parameters map[string]*parameter
 	constants  map[string]*tensor.Tensor
 	fields     map[string]ops.Info // of a batch
-	states     map[string]string   // names of constants, and of the values that replace them after a step
-	changing   map[string]bool     // constants that differ from step to step, beside states
+	states     map[string]part     // of constants: what replaces them after a step, by its name
+	changing   map[string]bool     // constants that differ from step to step
 	// learnedSteps is ops.Differentiation.LearnedSteps.
 	learnedSteps bool
 	taps         []string // values to see, beside the loss
@@ -74,7 +75,7 @@ func (n *network) infer() error {
 	}
 	for name, t := range n.constants {
 		n.known[name] = ops.Of(t)
-		if _, state := n.states[name]; state || n.changing[name] {
+		if n.changing[name] {
 			n.known[name] = ops.Info{Type: t.Type, Shape: ops.MakeShape(t.Shape...)}
 		}
 	}
@@ -134,6 +135,7 @@ type cutter struct {
 	moving []*onnx.Node          // the others on which something depends that is asked for
 	made   map[string]int        // by value: the node of moving that computes it
 	last   map[string]int        // by value: the last that reads it
+	asked  map[string]bool       // values to be seen
 	alive  []alive               // what is alive after a node of moving
 }
 
@@ -146,10 +148,15 @@ func (c *cutter) classify() {
 	for name := range c.fields {
 		varies[name] = true
 	}
-	needed := map[string]bool{c.loss: true}
-	for _, name := range c.asked() {
-		needed[name] = true
+	c.asked = map[string]bool{}
+	for _, name := range c.taps {
+		c.asked[name] = true
 	}
+	for name := range c.states {
+		c.asked[name] = true
+	}
+	needed := maps.Clone(c.asked)
+	needed[c.loss] = true
 	for _, n := range c.nodes {
 		moves := slices.ContainsFunc(n.Inputs, func(name string) bool { return varies[name] })
 		for _, name := range n.Outputs {
@@ -172,16 +179,6 @@ func (c *cutter) classify() {
 		}
 	}
 	slices.Reverse(c.moving)
-}
-
-// asked lists the values to be seen.
-func (c *cutter) asked() []string {
-	out := slices.Clone(c.taps)
-	for _, name := range c.states {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // lives finds out from where to where each value is needed.
@@ -299,10 +296,10 @@ func (c *cutter) piece(from, to int) (*piece, error) {
 	}
 	for _, n := range c.moving[from:to] {
 		add(n)
-	}
-	for _, name := range c.asked() {
-		if i, ok := c.made[name]; ok && from <= i && i < to && !slices.Contains(p.also, name) {
-			p.also = append(p.also, name)
+		for _, name := range n.Outputs { // in this order, so that what is equal looks equal
+			if c.asked[name] {
+				p.also = append(p.also, name)
+			}
 		}
 	}
 	out := c.outputs(from, to)

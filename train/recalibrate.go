@@ -64,13 +64,21 @@ func Recalibrate(ctx context.Context, cpu *kernel.CPU, m *onnx.Model, s Stream, 
 	return withStatistics(m, states, sums, n), nil
 }
 
-// statistics returns the model that computes the running states of m for a batch, and their names in the order of its outputs.
-func statistics(m *onnx.Model) (*onnx.Model, []string, error) {
-	kind := mode{states: map[string]string{}}
+// statistics returns the model that computes the running states of m for a batch, and which these are in the order of its outputs.
+func statistics(m *onnx.Model) (*onnx.Model, []state, error) {
+	kind := mode{origins: newOrigins(func(name string) *tensor.Tensor {
+		t, err := rewrite.Initializer(m.Graph, name)
+		if err != nil {
+			return nil
+		}
+		v, _ := tensor.FromONNX(t)
+		return v
+	})}
 	g := *m.Graph
 	g.Nodes, g.Outputs, g.Inputs = nil, nil, nil
 	for _, n := range m.Graph.Nodes {
-		if n.OpType == "BatchNormalization" && len(n.Inputs) == 5 && n.Domain == "" {
+		kind.add(n)
+		if normalises(n) {
 			var err error
 			if n, err = kind.batchStatistics(n); err != nil {
 				return nil, nil, &job.ModelError{Err: err}
@@ -80,11 +88,8 @@ func statistics(m *onnx.Model) (*onnx.Model, []string, error) {
 		}
 		g.Nodes = append(g.Nodes, n)
 	}
-	states := slices.DeleteFunc(sorted(kind.states), func(name string) bool { // what is computed elsewhere cannot be replaced
-		return !slices.ContainsFunc(g.Initializers, func(t *onnx.Tensor) bool { return t.Name == name && t.DataType == onnx.Float })
-	})
-	for _, name := range states {
-		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: kind.states[name], Type: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: onnx.Float}}})
+	for _, s := range kind.states {
+		g.Outputs = append(g.Outputs, &onnx.ValueInfo{Name: s.next, Type: &onnx.TypeProto{Tensor: &onnx.TensorType{ElemType: onnx.Float}}})
 	}
 	for _, v := range m.Graph.Inputs { // any batch will do
 		if v.Type != nil && v.Type.Tensor != nil {
@@ -95,21 +100,25 @@ func statistics(m *onnx.Model) (*onnx.Model, []string, error) {
 	out := *m
 	out.Graph = &g
 	out.OpsetImports = []*onnx.OperatorSet{{Version: rewrite.Opset(m)}, {Domain: ops.Domain, Version: 1}}
-	return &out, states, nil
+	return &out, kind.states, nil
 }
 
-// withStatistics returns m with the means of n batches in the place of running states.
-func withStatistics(m *onnx.Model, states []string, sums [][]float64, n int) *onnx.Model {
+// withStatistics returns m with the means of n batches in the place of running states, each float32 of a vector or part of one.
+func withStatistics(m *onnx.Model, states []state, sums [][]float64, n int) *onnx.Model {
 	out, g := *m, *m.Graph
 	out.Graph, g.Initializers = &g, slices.Clone(g.Initializers)
-	for i, t := range g.Initializers {
-		if k := slices.Index(states, t.Name); k >= 0 {
-			v := make([]float32, len(sums[k]))
-			for c, sum := range sums[k] {
-				v[c] = float32(sum / float64(n))
-			}
-			g.Initializers[i] = tensor.From(v, len(v)).ToONNX(t.Name)
+	for k, s := range states {
+		i := slices.IndexFunc(g.Initializers, func(t *onnx.Tensor) bool { return t.Name == s.tensor })
+		old, err := tensor.FromONNX(g.Initializers[i])
+		if err != nil {
+			continue // it has been read before
 		}
+		v, mean := old.Clone(), make([]float32, len(sums[k]))
+		for c, sum := range sums[k] {
+			mean[c] = float32(sum / float64(n))
+		}
+		s.replace(v, mean)
+		g.Initializers[i] = v.ToONNX(s.tensor)
 	}
 	return &out
 }

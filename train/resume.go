@@ -219,6 +219,15 @@ func (t *trainer) resumeBest(files Checkpoints) error {
 	return nil
 }
 
+// tellStale names batch normalisations of which training does not know the running states.
+func (t *trainer) tellStale() {
+	for _, m := range t.store.models {
+		if len(m.stale) > 0 {
+			t.note("batch normalisation %s of %d in all: its running mean or variance is no float32 tensor or part of one, and stays as it is", m.stale[0], len(m.stale))
+		}
+	}
+}
+
 func (t *trainer) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	t.notes = append(t.notes, text)

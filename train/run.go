@@ -124,6 +124,7 @@ func newTrainer(c Config, task *Task, ev Events) (*trainer, error) {
 	if err := t.store.integerWeights(); err != nil {
 		return nil, err
 	}
+	t.tellStale()
 	t.cpu = kernel.NewCPU(kernel.Options{Threads: c.Threads, ISA: set})
 	t.engine = NewEngine(t.cpu)
 	t.engine.Recompute = c.Recompute

@@ -167,10 +167,8 @@ func (s *step) run(ctx context.Context, batch map[string]*tensor.Tensor) (float3
 func (s *step) keepStates() {
 	for _, p := range s.places {
 		for i, name := range p.piece.also {
-			for state, from := range s.network.states {
-				if from == name {
-					copy(s.network.constants[state].Bytes(), p.seat.seen[i].Bytes())
-				}
+			if state, ok := s.network.states[name]; ok {
+				state.replace(s.network.constants[state.tensor], tensor.Of[float32](p.seat.seen[i]))
 			}
 		}
 	}

@@ -25,6 +25,7 @@ type member struct {
 	Model
 	opset  int64
 	states []string // full names, in the order of the graph
+	stale  []string // nodes of which no running states are known
 }
 
 // full returns the name of a tensor of a model in the task.
@@ -91,16 +92,30 @@ func (s *store) add(m *member) error {
 	if m.Frozen {
 		return nil
 	}
-	for _, n := range g.Nodes {
-		if n.OpType == "BatchNormalization" && len(n.Inputs) == 5 {
-			for _, name := range n.Inputs[3:] {
-				if name = full(m.Name, name); s.tensors[name] != nil && !s.changing[name] {
-					m.states, s.changing[name] = append(m.states, name), true
-				}
+	s.addStates(m)
+	return nil
+}
+
+// addStates finds the tensors that have running means and variances.
+func (s *store) addStates(m *member) {
+	from := newOrigins(func(name string) *tensor.Tensor { return s.tensors[full(m.Name, name)] })
+	for _, n := range m.Model.Model.Graph.Nodes {
+		from.add(n)
+		if !normalises(n) {
+			continue
+		}
+		for _, name := range n.Inputs[3:] {
+			p, ok := from.of(name)
+			switch {
+			case !ok:
+				m.stale = append(m.stale, n.Name)
+			case !s.changing[full(m.Name, p.tensor)]:
+				name := full(m.Name, p.tensor)
+				m.states, s.changing[name] = append(m.states, name), true
 			}
 		}
 	}
-	return nil
+	m.stale = slices.Compact(m.stale)
 }
 
 // weights lists what training changes: what [Weights] finds, and what Also names.
