@@ -2,6 +2,7 @@ package infer
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"unsafe"
 
@@ -25,30 +26,61 @@ type block struct {
 	offset      int
 }
 
-// place gives every slot of the arena an offset.
+// place gives every slot of the arena a region and an offset there. What is needed in one half only goes to where something that passes between the
+// halves is not yet or no longer, if there is room.
 func (b *planner) place() {
-	blocks := b.blocks()
-	var passing, kept []*block
-	for _, x := range blocks {
-		switch {
-		case x == nil:
-		case b.keeps(x):
-			kept = append(kept, x)
-		default:
-			passing = append(passing, x)
+	var lists [regions][]*block
+	for _, x := range b.blocks() {
+		if x != nil {
+			kind := b.region(x)
+			lists[kind] = append(lists[kind], x)
 		}
 	}
-	b.arena, b.kept = pack(passing), pack(kept)
-	for _, x := range slices.Concat(passing, kept) {
-		for _, i := range x.slots {
-			b.slots[i].offset, b.slots[i].keep = x.offset, b.keeps(x)
+	set := func(kind int, blocks []*block) {
+		for _, x := range blocks {
+			for _, i := range x.slots {
+				b.slots[i].offset, b.slots[i].region = x.offset, kind
+			}
 		}
+	}
+	for _, kind := range []int{firstResults, secondResults, inBetween} {
+		b.bytes[kind] = new(packing).all(lists[kind])
+		set(kind, lists[kind])
+	}
+	shared := &packing{placed: byOffset(lists[inBetween])}
+	for _, kind := range []int{inFirst, inSecond} {
+		bySize(lists[kind])
+		var own []*block
+		for _, x := range lists[kind] {
+			if b.bytes[inBetween] > 0 && shared.put(x, b.bytes[inBetween]) {
+				set(inBetween, []*block{x})
+			} else {
+				own = append(own, x)
+			}
+		}
+		b.bytes[kind] = new(packing).all(own)
+		set(kind, own)
 	}
 }
 
-// keeps reports whether a block is needed after the half of a run that writes it.
-func (b *planner) keeps(x *block) bool {
-	return b.p.halves != nil && (x.last == len(b.steps) || x.first < b.pause && x.last >= b.pause)
+// region returns where a block goes.
+func (b *planner) region(x *block) int {
+	given := func(outputs []int) bool {
+		return slices.ContainsFunc(outputs, func(i int) bool { return slices.Contains(x.slots, b.root(i)) })
+	}
+	switch {
+	case b.p.halves == nil:
+		return inFirst
+	case x.last == len(b.steps) && x.first >= b.pause:
+		return secondResults
+	case x.first < b.pause && given(b.outputs):
+		return firstResults
+	case x.first >= b.pause:
+		return inSecond
+	case x.last >= b.pause:
+		return inBetween
+	}
+	return inFirst
 }
 
 // blocks finds out which slots can share memory because one is computed in the place of the other, and how long it is needed; by slot,
@@ -120,7 +152,7 @@ func (b *planner) inPlace(s *step, k int, owner []*block) *block {
 		}
 		in := &b.slots[s.in[j]]
 		x := owner[max(b.root(s.in[j]), 0)]
-		if x == nil || x.last > k || in.info.Type != out.info.Type || in.layout != out.layout || !slices.Equal(in.info.Shape, out.info.Shape) {
+		if x == nil || x.last > k || x.first < b.pause && b.pause <= k && out.last == len(b.steps) || in.info.Type != out.info.Type || in.layout != out.layout || !slices.Equal(in.info.Shape, out.info.Shape) {
 			continue
 		}
 		free := true
@@ -136,36 +168,57 @@ func (b *planner) inPlace(s *step, k int, owner []*block) *block {
 	return nil
 }
 
-// pack gives the blocks offsets so that no two that live at the same time overlap, and returns the bytes that they take: the largest
-// first, each into the smallest gap that is left between those that it overlaps in time. (Y. Pisarchyk, J. Lee: Efficient Memory
-// Management for Deep Neural Net Inference, 2020, greedy by size.)
-func pack(blocks []*block) int {
-	slices.SortStableFunc(blocks, func(x, y *block) int { return cmp.Compare(y.bytes, x.bytes) })
-	total := 0
-	var placed, near []*block // by offset
+// packing gives blocks offsets so that no two that live at the same time overlap.
+type packing struct {
+	placed []*block // by offset
+	near   []*block
+	total  int
+}
+
+// all packs blocks, and returns the bytes that they take: the largest first, each into the smallest gap that is left between those that it overlaps
+// in time. (Y. Pisarchyk, J. Lee: Efficient Memory Management for Deep Neural Net Inference, 2020, greedy by size.)
+func (p *packing) all(blocks []*block) int {
+	bySize(blocks)
 	for _, x := range blocks {
-		near = near[:0]
-		for _, y := range placed {
-			if x.first <= y.last && y.first <= x.last {
-				near = append(near, y)
-			}
-		}
-		best, gap, end := -1, 0, 0
-		for _, y := range near {
-			if free := y.offset - end; free >= x.bytes && (best < 0 || free < gap) {
-				best, gap = end, free
-			}
-			end = max(end, align(y.offset+y.bytes))
-		}
-		if best < 0 {
-			best = end
-		}
-		x.offset = best
-		total = max(total, x.offset+x.bytes)
-		at, _ := slices.BinarySearchFunc(placed, x.offset, func(y *block, offset int) int { return cmp.Compare(y.offset, offset) })
-		placed = slices.Insert(placed, at, x)
+		p.put(x, math.MaxInt)
 	}
-	return align(total)
+	return align(p.total)
+}
+
+// put finds a place for a block below limit, and reports whether there is one.
+func (p *packing) put(x *block, limit int) bool {
+	p.near = p.near[:0]
+	for _, y := range p.placed {
+		if x.first <= y.last && y.first <= x.last {
+			p.near = append(p.near, y)
+		}
+	}
+	best, gap, end := -1, 0, 0
+	for _, y := range p.near {
+		if free := y.offset - end; free >= x.bytes && (best < 0 || free < gap) {
+			best, gap = end, free
+		}
+		end = max(end, align(y.offset+y.bytes))
+	}
+	if best < 0 {
+		best = end
+	}
+	if best > limit-x.bytes {
+		return false
+	}
+	x.offset = best
+	p.total = max(p.total, x.offset+x.bytes)
+	at, _ := slices.BinarySearchFunc(p.placed, x.offset, func(y *block, offset int) int { return cmp.Compare(y.offset, offset) })
+	p.placed = slices.Insert(p.placed, at, x)
+	return true
+}
+
+func bySize(blocks []*block) {
+	slices.SortStableFunc(blocks, func(x, y *block) int { return cmp.Compare(y.bytes, x.bytes) })
+}
+
+func byOffset(blocks []*block) []*block {
+	return slices.SortedStableFunc(slices.Values(blocks), func(x, y *block) int { return cmp.Compare(x.offset, y.offset) })
 }
 
 func align(n int) int { return (n + alignment - 1) / alignment * alignment }

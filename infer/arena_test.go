@@ -21,7 +21,7 @@ func TestPack(t *testing.T) {
 				live[i] += align(b.bytes)
 			}
 		}
-		total, least := pack(blocks), 0
+		total, least := new(packing).all(blocks), 0
 		for _, n := range live {
 			least = max(least, n)
 		}

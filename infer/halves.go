@@ -174,7 +174,9 @@ func (r *Runner) Resume(ctx context.Context, late, given []*tensor.Tensor) ([]*t
 		return nil, err
 	}
 	r.done = ctx.Done()
+	r.enter(true)
 	err := mapped.Guard(r.resumed)
+	r.leave(true)
 	if errors.Is(err, errStopped) {
 		err = ctx.Err()
 	}

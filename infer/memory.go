@@ -1,6 +1,8 @@
 package infer
 
 import (
+	"cmp"
+	"slices"
 	"unsafe"
 
 	"github.com/effml/effml/internal/job"
@@ -8,185 +10,186 @@ import (
 	"github.com/effml/effml/tensor"
 )
 
-// Memory is what runners compute in. Several that take turns may share one: what only half a run needs lies in the same place for all of
-// them, and what a run keeps for its second half each gets for itself, until Release.
+// Memory is what runners compute in. Several that take turns may share one: each takes what it needs for as long as it needs it. Where runners do
+// the same again, from a moment at which none has any, all get the same places, and Memory asks for no more.
 type Memory struct {
-	passing []byte
+	data    []byte
 	scratch []float32
-	kept    []keptMemory
-	peak    int  // bytes that were kept at once since Release
-	most    int  // and ever
-	ragged  bool // kept is better replaced, when it is asked for again
+	room    room
+	outside int  // bytes that are taken beside data
+	dry     bool // nothing is computed, see Rehearse
 }
 
-// keptMemory is memory that runs share out among them.
-type keptMemory struct {
+// chunk is memory that a runner has taken; none where it has no bytes.
+type chunk struct {
 	data []byte
-	used int
+	at   int
+	n    int
 }
 
-// Release takes back what runs keep: none may be resumed any more, and no result be used. Runs that follow keep what they need in the same places,
-// so that Memory asks for no more when they need as much. Where runs need now more and now less, and in parts of other sizes, what is held is a
-// little more than the most that was ever needed. What has come to be more than twice as much as was used is let go.
-func (m *Memory) Release() {
-	held, _ := m.holds()
-	m.Rewind(nil)
-	switch m.most = max(m.most, m.peak); {
-	case m.peak > 0 && held > 2*m.peak:
-		clear(m.kept)
-		m.kept, m.most = m.kept[:0], 0
-	case held > m.most+m.most/16:
-		m.ragged = true
-	}
-	m.peak = 0
-}
-
-// holds returns the bytes for what runs keep, and how many of them are used.
-func (m *Memory) holds() (held, used int) {
-	for i := range m.kept {
-		held, used = held+len(m.kept[i].data), used+m.kept[i].used
-	}
-	return held, used
-}
-
-// join replaces what is held for runs to keep by one piece. It gives the system the memory back at once: the garbage collector would leave both for
-// a while.
-func (m *Memory) join() {
-	for i := range m.kept {
-		pages.Discard(m.kept[i].data)
-	}
-	clear(m.kept)
-	m.kept, m.ragged = append(m.kept[:0], keptMemory{data: tensor.Buffer(m.most)}), false
-}
+// Regions of a run, by how long they are needed.
+const (
+	inFirst      = iota // in the first half; without halves until the next run, with the results
+	inSecond            // in the second half
+	inBetween           // from one half to the other
+	firstResults        // results of the first half: until Done, or the next run
+	secondResults
+	regions
+)
 
 // Bytes returns the memory that is held.
-func (m *Memory) Bytes() int {
-	held, _ := m.holds()
-	return len(m.passing) + 4*len(m.scratch) + held
+func (m *Memory) Bytes() int { return len(m.data) + m.outside + 4*len(m.scratch) }
+
+// Rehearse calls f, in which runners take memory by Runner.Rehearse as they will by running. It returns the bytes that they had at once, gaps between
+// them included, which Memory will then have in one piece. None has any before or afterwards.
+func (m *Memory) Rehearse(f func()) (most int) {
+	before := m.room.most
+	m.room.most, m.dry = 0, true
+	f()
+	most, m.dry = m.room.most, false
+	m.room.most = max(most, before)
+	return most
 }
 
-// keep returns n bytes until Release.
-func (m *Memory) keep(n int) []byte {
-	b := m.room(n)
-	b.used += n
-	_, used := m.holds()
-	m.peak = max(m.peak, used)
-	return b.data[b.used-n : b.used : b.used]
+// take makes g n bytes, in the place where it is if it has as many.
+func (m *Memory) take(g *chunk, n int) {
+	if g.n == n {
+		return
+	}
+	m.give(g)
+	if n == 0 {
+		return
+	}
+	first := len(m.room.taken) == 0
+	g.n, g.at = n, m.room.take(n)
+	if m.dry {
+		return
+	}
+	if first && m.room.most > len(m.data) {
+		pages.Discard(m.data) // the garbage collector would leave both for a while
+		m.data = tensor.Buffer(m.room.most)
+	}
+	if end := g.at + n; end <= len(m.data) {
+		g.data = m.data[g.at:end:end]
+		return
+	}
+	m.outside += n
+	g.data = tensor.Buffer(n)
 }
 
-// room returns memory with n bytes that are free.
-func (m *Memory) room(n int) *keptMemory {
-	if m.ragged {
-		m.join()
+// give takes a chunk back.
+func (m *Memory) give(g *chunk) {
+	if g.n == 0 {
+		return
 	}
-	for i := range m.kept {
-		if b := &m.kept[i]; b.used+n <= len(b.data) {
-			return b
-		}
+	m.room.give(g.at)
+	if g.data != nil && g.at+g.n > len(m.data) {
+		m.outside -= g.n
+		pages.Discard(g.data)
 	}
-	m.kept = append(m.kept, keptMemory{data: tensor.Buffer(n)})
-	return &m.kept[len(m.kept)-1]
+	*g = chunk{}
 }
 
-// Mark returns what is kept at the moment, in buf where it has room, for Rewind.
-func (m *Memory) Mark(buf []int) []int {
-	buf = buf[:0]
-	for i := range m.kept {
-		buf = append(buf, m.kept[i].used)
-	}
-	return buf
+// room shares bytes out: each span goes to the lowest place that is free.
+type room struct {
+	taken []span // by place
+	most  int    // the highest end that there was
 }
 
-// Rewind takes back what runs have kept since a Mark, as Release does all.
-func (m *Memory) Rewind(mark []int) {
-	for i := range m.kept {
-		m.kept[i].used = 0
-		if i < len(mark) {
-			m.kept[i].used = mark[i]
-		}
+type span struct{ at, end int }
+
+func (r *room) take(n int) int {
+	at, i := 0, 0
+	for ; i < len(r.taken) && r.taken[i].at-at < n; i++ {
+		at = r.taken[i].end
 	}
+	end := align(at + n)
+	r.taken, r.most = slices.Insert(r.taken, i, span{at, end}), max(r.most, end)
+	return at
 }
 
-// Reserve makes sure that n bytes can be kept without asking for more.
-func (m *Memory) Reserve(n int) {
-	m.room(n)
-	_, used := m.holds()
-	m.most = max(m.most, used+n)
-}
-
-// Needs is the memory that a run takes, in bytes.
-type Needs struct {
-	Passing int // of results that are needed in the half of the run only that computes them; runners that share a Memory share it
-	Kept    int // until Release
-	Scratch int // of operators at work, shared as well
-}
-
-// Prepare plans runs for inputs of these types, shapes and layouts, whose elements do not count. It returns the results of the first half, also without
-// elements, and what a run takes. Errors are those of Run.
-func (r *Runner) Prepare(in []*tensor.Tensor) (out []*tensor.Tensor, n Needs, err error) {
-	defer caught(&err)
-	if err := r.session.check(in); err != nil {
-		return nil, n, err
-	}
-	bytes := int64(0)
-	for _, t := range in {
-		bytes += int64(t.Size())
-	}
-	if r.now == nil || !r.now.plan.suits(in) {
-		if err := r.change(nil, in, r.session.limit(bytes)); err != nil {
-			return nil, n, err
-		}
-	}
-	pl := r.now.plan
-	for _, i := range pl.outputs {
-		s := &pl.slots[i]
-		dims, ok := s.info.Shape.Known()
-		if !ok {
-			return nil, n, job.Usagef("infer: the shape %s of a result is known in the run only", s.info.Shape)
-		}
-		out = append(out, &tensor.Tensor{Type: s.info.Type, Shape: dims, Layout: s.layout})
-	}
-	return out, Needs{Passing: pl.arena, Kept: pl.kept, Scratch: 4 * pl.scratch}, nil
-}
-
-// reserve makes room for a plan.
-func (m *Memory) reserve(pl *plan) {
-	if pl.arena > len(m.passing) {
-		pages.Discard(m.passing)
-		m.passing = tensor.Buffer(pl.arena)
-	}
-	if pl.scratch > len(m.scratch) {
-		m.scratch = as[float32](tensor.Buffer(4 * pl.scratch))
+func (r *room) give(at int) {
+	if i, ok := slices.BinarySearchFunc(r.taken, at, func(s span, at int) int { return cmp.Compare(s.at, at) }); ok {
+		r.taken = slices.Delete(r.taken, i, i+1)
 	}
 }
 
-// settle puts an instance into memory for a run.
-func (x *instance) settle(m *Memory) {
-	m.reserve(x.plan)
-	var kept []byte
-	if x.plan.kept > 0 {
-		kept = m.keep(x.plan.kept)
+// enter takes memory for a half of a run, and puts the instance there.
+func (r *Runner) enter(second bool) {
+	if second {
+		r.take(secondResults)
+		r.take(inSecond)
+	} else {
+		r.Done(true)
+		r.memory.give(&r.held[inSecond])
+		r.take(firstResults)
+		r.take(inBetween)
+		r.take(inFirst)
 	}
-	if passing, keeping := unsafe.SliceData(m.passing), unsafe.SliceData(kept); x.passing != passing || x.keeping != keeping {
-		x.passing, x.keeping = passing, keeping
+	if n := r.now.plan.scratch; n > len(r.memory.scratch) && !r.memory.dry {
+		r.memory.scratch = as[float32](tensor.Buffer(4 * n))
+	}
+}
+
+// leave gives back what is needed no longer after a half of a run.
+func (r *Runner) leave(second bool) {
+	switch {
+	case second:
+		r.memory.give(&r.held[inSecond])
+		r.memory.give(&r.held[inBetween])
+	case r.program.halves != nil:
+		r.memory.give(&r.held[inFirst])
+	}
+}
+
+// take takes a region, and puts the instance's tensors there.
+func (r *Runner) take(kind int) {
+	x, g := r.now, &r.held[kind]
+	r.memory.take(g, x.plan.bytes[kind])
+	if at := unsafe.SliceData(g.data); at != nil && x.at[kind] != at {
+		x.at[kind] = at
 		for i := range x.plan.slots {
-			s := &x.plan.slots[i]
-			if s.kind != slotArena {
-				continue
+			if s := &x.plan.slots[i]; s.kind == slotArena && s.region == kind {
+				x.home[i].Move(g.data[s.offset : s.offset+s.bytes : s.offset+s.bytes])
 			}
-			arena := m.passing
-			if s.keep {
-				arena = kept
-			}
-			x.home[i].Move(arena[s.offset : s.offset+s.bytes : s.offset+s.bytes])
 		}
 	}
 }
 
-// Leave lets go of the memory that the runner shares with others, until it runs again: a run cannot be resumed, and its results are lost.
+// Rehearse takes and gives back memory as a half of a run does, for inputs like those of the last Prepare; see Memory.
+func (r *Runner) Rehearse(second bool) {
+	r.enter(second)
+	r.leave(second)
+}
+
+// Done gives back the memory of the results of a half, which are lost.
+func (r *Runner) Done(second bool) {
+	kind := firstResults
+	if second {
+		kind = secondResults
+	}
+	r.memory.give(&r.held[kind])
+}
+
+// Forget gives back what the second half would read: before Resume there must be another Run, whose results lie where they were.
+func (r *Runner) Forget() {
+	r.memory.give(&r.held[inBetween])
+	r.paused = false
+}
+
+// Rest gives all memory back, until the runner runs again: a run cannot be resumed, and results are lost.
+func (r *Runner) Rest() {
+	for i := range r.held {
+		r.memory.give(&r.held[i])
+	}
+	r.paused = false
+}
+
+// Leave does as Rest, and the runner no longer knows where it was, so that nothing stays in memory for its sake.
 func (r *Runner) Leave() {
+	r.Rest()
 	for _, x := range r.kept {
-		x.passing, x.keeping = nil, nil
+		clear(x.at[:])
 		for i := range x.plan.slots {
 			switch x.plan.slots[i].kind {
 			case slotArena:
@@ -199,5 +202,32 @@ func (r *Runner) Leave() {
 			x.calls[i].Scratch = nil
 		}
 	}
-	r.paused = false
+}
+
+// Prepare plans runs for inputs of these types, shapes and layouts, whose elements do not count. It returns the results of the first half, also without
+// elements, and the bytes of scratch memory of operators, which runners share. Errors are those of Run.
+func (r *Runner) Prepare(in []*tensor.Tensor) (out []*tensor.Tensor, scratch int, err error) {
+	defer caught(&err)
+	if err := r.session.check(in); err != nil {
+		return nil, 0, err
+	}
+	bytes := int64(0)
+	for _, t := range in {
+		bytes += int64(t.Size())
+	}
+	if r.now == nil || !r.now.plan.suits(in) {
+		if err := r.change(nil, in, r.session.limit(bytes)); err != nil {
+			return nil, 0, err
+		}
+	}
+	pl := r.now.plan
+	for _, i := range pl.outputs {
+		s := &pl.slots[i]
+		dims, ok := s.info.Shape.Known()
+		if !ok {
+			return nil, 0, job.Usagef("infer: the shape %s of a result is known in the run only", s.info.Shape)
+		}
+		out = append(out, &tensor.Tensor{Type: s.info.Type, Shape: dims, Layout: s.layout})
+	}
+	return out, 4 * pl.scratch, nil
 }

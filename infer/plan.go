@@ -19,9 +19,8 @@ type plan struct {
 	outputs  []int
 	slots    []slot
 	steps    []step
-	arena    int // bytes that are free between the halves of a run
-	kept     int // bytes that are not
-	scratch  int // float32s
+	bytes    [regions]int // of the arena
+	scratch  int          // float32s
 	repacks  int
 	computed int // steps that are nodes
 
@@ -40,8 +39,8 @@ type slot struct {
 	layout tensor.Layout
 	value  *tensor.Tensor // of a constant
 	of     int            // of a view: the slot whose memory it shares
-	offset int            // in the arena
-	keep   bool           // in memory that is kept between the halves of a run
+	region int            // of the arena
+	offset int            // there
 	bytes  int
 	last   int // the last step that reads it
 }
@@ -69,6 +68,14 @@ type step struct {
 	scratch  int
 	view     bool // slot out[0] gets the memory of slot in[0]; op is nil
 	cost     ops.Cost
+}
+
+// arena returns the bytes of all regions.
+func (pl *plan) arena() (sum int64) {
+	for _, n := range pl.bytes {
+		sum += int64(n)
+	}
+	return sum
 }
 
 // suits reports whether the plan is for inputs like these.
@@ -134,8 +141,9 @@ func newPlan(p *program, known []ops.Info, outs [][]ops.Info, laid []tensor.Layo
 		b.outputs = append(b.outputs, b.output(v))
 	}
 	b.secondHalf(nodes)
-	if b.place(); int64(b.arena)+int64(b.kept) > limit {
-		return nil, &job.ModelError{Err: fmt.Errorf("infer: the values of the graph take %d bytes at once, over the limit of %d", b.arena+b.kept, limit)}
+	b.place()
+	if n := b.arena(); n > limit {
+		return nil, &job.ModelError{Err: fmt.Errorf("infer: the values of the graph take %d bytes at once, over the limit of %d", n, limit)}
 	}
 	return b.plan, nil
 }

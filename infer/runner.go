@@ -26,6 +26,7 @@ type Runner struct {
 	start   time.Time // of the run, when it is profiled
 	limit   int64
 	paused  bool // between the halves of a run
+	held    [regions]chunk
 	guarded func() error
 	resumed func() error
 }
@@ -35,16 +36,16 @@ const maxInstances = 4
 
 // instance is a plan over a runner's memory.
 type instance struct {
-	plan             *plan
-	slots            []*tensor.Tensor // in a run, those computed so far
-	home             []*tensor.Tensor // the planned memory; of slotFree what the last run left
-	calls            []ops.Call
-	out              []*tensor.Tensor
-	lateOut          []*tensor.Tensor
-	passing, keeping *byte           // where the memory is
-	times            []time.Duration // when a step was over, when profiled
-	at               int             // the step at hand
-	whole            time.Duration
+	plan    *plan
+	slots   []*tensor.Tensor // in a run, those computed so far
+	home    []*tensor.Tensor // the planned memory; of slotFree what the last run left
+	calls   []ops.Call
+	out     []*tensor.Tensor
+	lateOut []*tensor.Tensor
+	at      [regions]*byte  // where the memory is
+	times   []time.Duration // when a step was over, when profiled
+	current int             // the step at hand
+	whole   time.Duration
 }
 
 // NewRunner returns a runner.
@@ -100,7 +101,7 @@ func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]
 		}
 	}
 	x := r.now
-	x.settle(r.memory)
+	r.enter(false)
 	for i, t := range in {
 		x.slots[x.plan.inputs[i]] = t
 	}
@@ -111,6 +112,7 @@ func (r *Runner) run(done <-chan struct{}, in []*tensor.Tensor, limit int64) ([]
 		return nil, err
 	}
 	x.finish(x.plan.outputs, x.out)
+	r.leave(false)
 	r.paused = r.program.halves != nil
 	if x.times != nil {
 		x.whole = time.Since(r.start)
@@ -171,7 +173,7 @@ func (x *instance) finish(slots []int, out []*tensor.Tensor) {
 	for i, s := range slots {
 		out[i] = x.slots[s]
 	}
-	if x.at+1 == len(x.calls) {
+	if x.current+1 == len(x.calls) {
 		for _, i := range x.plan.inputs {
 			x.slots[i] = nil
 		}
@@ -180,10 +182,10 @@ func (x *instance) finish(slots []int, out []*tensor.Tensor) {
 
 // run executes some of the steps.
 func (x *instance) run(done <-chan struct{}, r *Runner, limit int64, from, to int) error {
-	x.at = from - 1
+	x.current = from - 1
 	err := x.all(done, r, limit, from, to)
-	if err != nil && x.at >= 0 && x.at < len(x.plan.steps) && x.plan.steps[x.at].node != nil {
-		err = x.plan.steps[x.at].node.at(err)
+	if err != nil && x.current >= 0 && x.current < len(x.plan.steps) && x.plan.steps[x.current].node != nil {
+		err = x.plan.steps[x.current].node.at(err)
 	}
 	return err
 }
@@ -194,7 +196,7 @@ func (x *instance) all(done <-chan struct{}, r *Runner, limit int64, from, to in
 		if over(done) {
 			return errStopped
 		}
-		x.at = k
+		x.current = k
 		s, c := &x.plan.steps[k], &x.calls[k]
 		if s.view {
 			x.slots[s.out[0]].Share(x.slots[s.in[0]])

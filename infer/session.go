@@ -189,7 +189,7 @@ func (s *Session) Stats() Stats {
 		}
 	}
 	if p := s.main.newest(); p != nil {
-		st.ArenaBytes, st.Repacks, st.RepackBytes, st.MACs, st.Nodes = int64(p.arena), p.repacks, p.repackBytes, p.macs, p.computed
+		st.ArenaBytes, st.Repacks, st.RepackBytes, st.MACs, st.Nodes = p.arena(), p.repacks, p.repackBytes, p.macs, p.computed
 	}
 	return st
 }

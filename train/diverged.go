@@ -72,7 +72,11 @@ func (x *pass) firstBad(ctx context.Context, s *store) error {
 	if err := s.firstBad(); err != nil {
 		return err
 	}
+	defer x.step.rest()
 	for _, p := range x.step.places {
+		if _, err := p.forward(nil); err != nil { // what it computed is gone
+			return err
+		}
 		if badElement(p.out) < 0 && !slices.ContainsFunc(p.seat.seen, func(t *tensor.Tensor) bool { return badElement(t) >= 0 }) {
 			continue
 		}

@@ -9,16 +9,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/tensor"
 )
 
 // needs plans all that a step does, and returns the bytes that values between layers take.
 func (s *step) needs() (int64, error) {
-	var kept, most, saved int64
-	var all infer.Needs
-	gradient := 0
+	scratch, gradient := 0, 0
 	out := map[*place]*tensor.Tensor{}
 	for i, p := range s.places {
 		var in []*tensor.Tensor
@@ -30,26 +27,36 @@ func (s *step) needs() (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		out[p] = results[0]
-		all.Passing, all.Scratch = max(all.Passing, n.Passing), max(all.Scratch, n.Scratch)
-		kept, most = kept+int64(n.Kept), max(most, int64(n.Kept))
-		if p.memory != nil {
-			saved += int64(p.saved.Size())
-			for _, b := range p.back {
-				saved += 4 * int64(len(b))
-			}
-		}
+		out[p], scratch = results[0], max(scratch, n)
 		for k, q := range p.params {
 			if p.segment.trained[k] && i > 0 {
 				gradient = max(gradient, q.grad.Size())
 			}
 		}
 	}
-	if len(s.places) > 0 && s.places[0].memory != nil {
-		s.engine.compiler.memory.Reserve(int(most))
-		kept = most + saved
-	}
-	return kept + int64(all.Passing) + int64(all.Scratch) + int64(gradient), nil
+	s.rehearsed = true
+	return int64(s.rehearse()) + int64(scratch) + int64(gradient), nil
+}
+
+// rehearse returns the bytes of memory that runners have at once in a step.
+func (s *step) rehearse() int {
+	return s.engine.compiler.memory.Rehearse(func() {
+		for _, p := range s.places {
+			p.seat.runner.Rehearse(false)
+			p.ran()
+		}
+		for _, p := range slices.Backward(s.places) {
+			if !p.goesBack() {
+				continue
+			}
+			if p.recompute {
+				p.seat.runner.Rehearse(false)
+			}
+			p.seat.runner.Rehearse(true)
+			p.wentBack()
+		}
+		s.rest()
+	})
 }
 
 // needs returns the bytes that a run before the step takes, of which the batch gets the results without elements.
@@ -58,11 +65,18 @@ func (x *teacher) needs(batch map[string]*tensor.Tensor) (int64, error) {
 	for _, name := range x.from {
 		in = append(in, batch[name])
 	}
-	out, n, err := x.runner.Prepare(in)
+	out, scratch, err := x.runner.Prepare(in)
+	if err != nil {
+		return 0, err
+	}
 	for i, t := range out {
 		batch[x.to[i]] = t
 	}
-	return int64(n.Passing + n.Kept + n.Scratch), err
+	most := x.memory.Rehearse(func() {
+		x.runner.Rehearse(false)
+		x.runner.Rest()
+	})
+	return int64(most) + int64(scratch), nil
 }
 
 // foresee adds up what steps take once a phase is ready to run on a batch, and refuses where that is more than there is.

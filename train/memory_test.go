@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,32 @@ func TestForeseen(t *testing.T) {
 	held := int64(x.engine.compiler.memory.Bytes())
 	if said := x.memory.Activations; said < held || said > held+held/4 {
 		t.Errorf("%d bytes were foreseen, %d are held", said, held)
+	}
+}
+
+// TestFreedOnTheWayBack compares a step's memory with that of a step whose outputs and gradients of segments stay until it is over.
+func TestFreedOnTheWayBack(t *testing.T) {
+	task := resnet(t, 32)
+	x, err := newTrainer(Config{Steps: 1, Threads: 2}, task, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.close()
+	if err := x.train(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, m := x.phases[0].passes[0].step, x.engine.compiler.memory
+	all := m.Rehearse(func() {
+		for _, p := range s.places {
+			p.seat.runner.Rehearse(false)
+		}
+		for _, p := range slices.Backward(s.places) {
+			p.seat.runner.Rehearse(true)
+		}
+		s.rest()
+	})
+	if most := s.rehearse(); most > all-all/32 {
+		t.Errorf("%d bytes at once, where there are %d without giving back", most, all)
 	}
 }
 

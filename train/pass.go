@@ -28,6 +28,7 @@ type pass struct {
 type teacher struct {
 	*outside
 	session *infer.Session
+	memory  infer.Memory
 	runner  *infer.Runner
 	from    []string // fields, by input
 	to      []string // fields, by output
@@ -77,7 +78,7 @@ func (t *trainer) newTeacher(o *outside) (*teacher, error) {
 	for _, v := range x.session.Inputs() {
 		x.from = append(x.from, o.inputs[v.Name])
 	}
-	x.runner = x.session.NewRunner()
+	x.runner = x.session.NewRunnerIn(&x.memory)
 	return x, nil
 }
 

@@ -5,9 +5,7 @@ import (
 	"slices"
 	"unsafe"
 
-	"github.com/effml/effml/infer"
 	"github.com/effml/effml/kernel"
-	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
@@ -20,6 +18,7 @@ type place struct {
 	cpu     *kernel.CPU
 	from    []*place // whose outputs are the inputs
 	rest    []*tensor.Tensor
+	readers []reader // of the output
 	params  []*parameter
 	spare   *spare
 	dims    []int
@@ -31,11 +30,15 @@ type place struct {
 	given []*tensor.Tensor
 	grads [][]float32
 
-	// With Engine.Recompute, of all places but the last:
-	memory *infer.Memory // nil: values are kept
-	mark   []int
-	saved  *tensor.Tensor // the output
-	back   [][]float32    // gradients of inputs
+	recompute bool // keep nothing but the output
+	users     int  // that are not done with the output: readers, and the place itself
+	owed      int  // gradients of inputs that are still to be used
+}
+
+// reader is a place that reads the output of another.
+type reader struct {
+	place *place
+	input int
 }
 
 // spare is memory for gradients that are added to others.
@@ -54,16 +57,66 @@ func (p *place) shape() []int   { return p.dims }
 func (p *place) differentiable() []bool { return p.segment.wants }
 func (p *place) trains() bool           { return slices.Contains(p.segment.trained, true) }
 
+// goesBack reports whether the place runs back.
+func (p *place) goesBack() bool { return p.trains() || slices.Contains(p.segment.wants, true) }
+
+// link notes who reads what, when all places are there.
+func (p *place) link() {
+	for i, f := range p.from {
+		f.readers = append(f.readers, reader{p, i})
+	}
+}
+
+// ran gives back the memory that is needed no longer after the place ran forward.
+func (p *place) ran() {
+	p.users = len(p.readers) + 1
+	if p.recompute || !p.goesBack() {
+		p.seat.runner.Forget()
+	}
+	if !p.goesBack() {
+		p.done()
+	}
+}
+
+// wentBack gives back the memory that is needed no longer after the place ran back: what it kept, and the gradient of its output.
+func (p *place) wentBack() {
+	p.owed = 0
+	for _, w := range p.segment.wants {
+		if w {
+			p.owed++
+		}
+	}
+	for _, r := range p.readers {
+		if !r.place.segment.wants[r.input] {
+			continue
+		}
+		if r.place.owed--; r.place.owed == 0 {
+			r.place.seat.runner.Done(true)
+		}
+	}
+	p.done()
+}
+
+// done notes that the place needs neither its output nor its inputs any more.
+func (p *place) done() {
+	p.used()
+	for _, f := range p.from {
+		f.used()
+	}
+}
+
+func (p *place) used() {
+	if p.users--; p.users == 0 {
+		p.seat.runner.Done(false)
+	}
+}
+
 func (p *place) forward([][]float32) ([]float32, error) {
 	p.in = p.in[:0]
 	for _, f := range p.from {
 		p.in = append(p.in, f.out)
 	}
 	p.in = append(p.in, p.rest...)
-	if p.memory != nil {
-		p.mark = p.memory.Mark(p.mark)
-		defer p.memory.Rewind(p.mark)
-	}
 	out, err := p.seat.runner.Run(p.ctx, p.in)
 	if err != nil {
 		return nil, err
@@ -79,17 +132,12 @@ func (p *place) forward([][]float32) ([]float32, error) {
 		copy(p.seat.seen[i].Bytes(), t.Bytes())
 		p.seat.seen[i].Layout = t.Layout
 	}
-	if p.memory != nil {
-		copy(p.saved.Bytes(), p.out.Bytes())
-		p.saved.Layout, p.out = p.out.Layout, p.saved
-	}
+	p.ran()
 	return tensor.Of[float32](p.out), nil
 }
 
 func (p *place) backward(grad []float32) ([][]float32, error) {
-	if p.memory != nil {
-		p.mark = p.memory.Mark(p.mark)
-		defer p.memory.Rewind(p.mark)
+	if p.recompute {
 		if _, err := p.seat.runner.Run(p.ctx, p.in); err != nil {
 			return nil, err
 		}
@@ -135,33 +183,11 @@ func (p *place) backward(grad []float32) ([][]float32, error) {
 		p.grads[i] = nil
 		if w {
 			p.grads[i] = tensor.Of[float32](out[k])
-			if p.memory != nil { // what is kept now is not kept any longer
-				copy(p.back[i], p.grads[i])
-				p.grads[i] = p.back[i]
-			}
 			k++
 		}
 	}
+	p.wentBack()
 	return p.grads, nil
-}
-
-// recompute makes the place keep nothing but its output.
-func (p *place) recompute(m *infer.Memory) error {
-	var err error
-	if p.saved, err = tensor.New(onnx.Float, p.dims...); err != nil {
-		return err
-	}
-	p.memory, p.back = m, make([][]float32, len(p.from))
-	for i, w := range p.segment.wants {
-		if w {
-			n, err := tensor.Count(p.from[i].dims)
-			if err != nil {
-				return err
-			}
-			p.back[i] = make([]float32, n)
-		}
-	}
-	return nil
 }
 
 func add(cpu *kernel.CPU, dst, src []float32) {

@@ -39,6 +39,8 @@ type step struct {
 	machine gorgonia.VM
 	loss    *gorgonia.Node
 	adapter *adapter
+
+	rehearsed bool // in memory
 }
 
 // maxPieces is about the number of segments of a step. A segment is two nodes of Gorgonia's.
@@ -74,12 +76,9 @@ func (e *Engine) compile(n *network) (*step, error) {
 		places[p.output] = at
 		s.places = append(s.places, at)
 	}
-	if e.Recompute {
-		for _, p := range s.places[:len(s.places)-1] { // the last one goes back at once
-			if err := p.recompute(e.compiler.memory); err != nil {
-				return nil, fmt.Errorf("train: %w", err)
-			}
-		}
+	for i, p := range s.places {
+		p.link()
+		p.recompute = e.Recompute && i < len(s.places)-1 // the last one goes back at once
 	}
 	s.loss = nodes[n.loss]
 	s.machine, err = a.compile(s.loss)
@@ -150,6 +149,12 @@ func (s *step) run(ctx context.Context, batch map[string]*tensor.Tensor) (float3
 		}
 		t.Share(b)
 	}
+	if !s.rehearsed { // so that memory comes in one piece
+		if _, err := s.needs(); err != nil {
+			return 0, fmt.Errorf("train: %w", err)
+		}
+	}
+	defer s.rest()
 	for _, p := range s.places {
 		p.ctx = ctx
 	}
@@ -159,8 +164,14 @@ func (s *step) run(ctx context.Context, batch map[string]*tensor.Tensor) (float3
 		return 0, fmt.Errorf("train: %w", err)
 	}
 	s.keepStates()
-	s.engine.compiler.memory.Release()
 	return s.loss.Value().Data().(float32), nil
+}
+
+// rest gives all memory back, for the next step.
+func (s *step) rest() {
+	for _, p := range s.places {
+		p.seat.runner.Rest()
+	}
 }
 
 // keepStates copies what a step computes for the next ones, such as running means.
@@ -179,9 +190,6 @@ func (s *step) tap(name string) *tensor.Tensor {
 	for _, p := range s.places {
 		if i := slices.Index(p.piece.also, name); i >= 0 {
 			return p.seat.seen[i]
-		}
-		if p.piece.output == name {
-			return p.out
 		}
 	}
 	return nil
