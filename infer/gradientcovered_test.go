@@ -9,7 +9,6 @@ import (
 	"github.com/effml/effml/ops"
 )
 
-// otherGradients are tested last: random numbers of a case depend on its place.
 var otherGradients = []gradientCase{
 	{node: "y = Cast x", trials: trialsOf([]any{attr("to", int(onnx.Double))}, "7", "3,4", "2,3,5", "1,2,3,4", "")},
 	{node: "y = CastLike x, z", trials: trials("7;1", "3,4;2", "2,3,5;", "1,2,3,4;3", ";1")},
