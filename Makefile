@@ -49,14 +49,14 @@ fused: ## short tests of what computes, compiled for newer amd64 processors, whe
 	  echo 'GOAMD64=v3 $(GO) test -short $(FUSED)'; GOAMD64=v3 $(GO) test -short $(FUSED); \
 	else echo 'SKIPPED: no processor for GOAMD64=v3'; fi
 
-lint: ## format, vet, staticcheck and golangci-lint, for amd64 and arm64; go vet for Windows, whose files differ
+lint: ## format, vet and golangci-lint, with staticcheck in it, for amd64 and arm64; go vet for Windows, whose files differ
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
-	@set -e; staticcheck=$$($(TOOL) -n staticcheck); golangci=$$($(TOOL) -n golangci-lint); \
+	@set -e; golangci=$$($(TOOL) -n golangci-lint); \
 	for arch in amd64 arm64; do \
 	  export GOOS=linux GOARCH=$$arch CGO_ENABLED=0; \
-	  echo "go vet, staticcheck, golangci-lint on $$arch"; \
-	  $(GO) vet ./...; "$$staticcheck" ./...; "$$golangci" run ./...; \
+	  echo "go vet, golangci-lint on $$arch"; \
+	  $(GO) vet ./...; "$$golangci" run ./...; \
 	done; \
 	echo "go vet on windows"; GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) vet ./...
 

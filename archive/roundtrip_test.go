@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 )
 
@@ -17,11 +18,7 @@ import (
 func modelFiles(t testing.TB) []string {
 	t.Helper()
 	root := filepath.Join("..")
-	shared := os.Getenv("EFFML_SHARED")
-	if shared == "" {
-		shared = filepath.Join(root, "..", "shared")
-	}
-	patterns := []string{filepath.Join(root, "examples", "*.onnx"), filepath.Join(shared, "data", "models", "*.onnx")}
+	patterns := []string{filepath.Join(root, "examples", "*.onnx"), filepath.Join(testkit.SharedDir(t), "data", "models", "*.onnx")}
 	patterns = append(patterns, filepath.SplitList(os.Getenv("EFFML_MODELS"))...)
 	var files []string
 	for _, p := range patterns {

@@ -4,43 +4,13 @@ import (
 	"context"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/effml/effml/internal/npy"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/tensor"
 )
-
-// shared returns a path below the shared data, or skips the test.
-func shared(t testing.TB, path string) string {
-	t.Helper()
-	root := os.Getenv("EFFML_SHARED")
-	for dir := "."; root == "" && len(dir) < 40; dir = filepath.Join("..", dir) {
-		if s := filepath.Join(dir, "..", "shared"); isDir(s) {
-			root = s
-		}
-	}
-	full := filepath.Join(root, "data", path)
-	if _, err := os.Stat(full); root == "" || err != nil {
-		t.Skipf("no shared data %s", path)
-	}
-	return full
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
-}
-
-func python(t testing.TB) string {
-	t.Helper()
-	p := os.Getenv("EFFML_PYTHON")
-	if p == "" {
-		t.Skip("EFFML_PYTHON is not set: a Python with Pillow and NumPy")
-	}
-	return p
-}
 
 // preprocessed is what a Python user does, to images written by Pillow in every format.
 const preprocessed = `
@@ -84,11 +54,9 @@ for i, f in enumerate(files):
 // TestPillow compares decoding and resizing with Pillow, whose libraries are what networks are trained with. What is not
 // compressed with loss must be equal to the bit.
 func TestPillow(t *testing.T) {
-	interpreter, images := python(t), shared(t, "images/imagenet-sample-256")
+	images := testkit.Shared(t, "data", "images/imagenet-sample-256")
 	dir := t.TempDir()
-	if out, err := exec.Command(interpreter, "-c", preprocessed, images, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	testkit.Python(t, "Pillow and NumPy", "-c", preprocessed, images, dir)
 	files, _ := filepath.Glob(dir + "/*.npy")
 	if len(files) < 400 {
 		t.Fatal(len(files), "files")
@@ -175,7 +143,7 @@ func BenchmarkImagesResized(b *testing.B) {
 }
 
 func benchmarkImages(b *testing.B, preprocess string) {
-	s := Spec{Path: shared(b, "images/imagenet-sample-256")}
+	s := Spec{Path: testkit.Shared(b, "data", "images/imagenet-sample-256")}
 	if err := s.Preprocess.Set(preprocess); err != nil {
 		b.Fatal(err)
 	}

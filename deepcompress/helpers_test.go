@@ -235,19 +235,3 @@ func leftovers(t *testing.T, dir string) (names []string) {
 	}
 	return names
 }
-
-// shared returns the folder of shared models, or skips the test.
-func shared(t *testing.T) string {
-	t.Helper()
-	for _, dir := range []string{os.Getenv("EFFML_SHARED"), "../../shared"} {
-		if dir == "" {
-			continue
-		}
-		models := filepath.Join(dir, "data", "models")
-		if _, err := os.Stat(models); err == nil {
-			return models
-		}
-	}
-	t.Skip("the shared models (data/models under $EFFML_SHARED or ../shared) are not here")
-	return ""
-}

@@ -16,6 +16,7 @@ import (
 	"github.com/effml/effml/evaluate"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/modelgen"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 )
 
@@ -437,24 +438,11 @@ func TestDryRunCountsExactly(t *testing.T) {
 	}
 }
 
-// until is a context that ends as soon as a file is there.
-type until struct {
-	context.Context
-	path string
-}
-
-func (u until) Err() error {
-	if _, err := os.Stat(u.path); err == nil {
-		return context.Canceled
-	}
-	return nil
-}
-
 // TestDecompressWrittenLast interrupts once the model has its name: nothing that can fail may be left to do.
 func TestDecompressWrittenLast(t *testing.T) {
 	r := compress(t, Config{Input: convNet().save(t)})
 	out := filepath.Join(t.TempDir(), "m.onnx")
-	d, err := Decompress(until{t.Context(), out}, DecompressConfig{Input: r.Output.Path, Output: out}, nil)
+	d, err := Decompress(testkit.Until(t.Context(), out), DecompressConfig{Input: r.Output.Path, Output: out}, nil)
 	if err != nil || d.Input.SHA256 != r.Output.SHA256 {
 		t.Errorf("%v, of %+v", err, d)
 	}
@@ -713,7 +701,7 @@ func TestOutputsMustHold(t *testing.T) {
 
 // On the shared networks the budget holds, and the archive is what its table says.
 func TestSharedModels(t *testing.T) {
-	dir := shared(t)
+	dir := testkit.Shared(t, "data", "models")
 	for _, name := range []string{"lenet5_caffe_mnist", "resnet20_cifar10", "vww_mobilenetv1_025_96_float"} {
 		path := filepath.Join(dir, name+".onnx")
 		for _, preset := range []string{"lossless", "balanced"} {

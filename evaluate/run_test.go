@@ -16,6 +16,7 @@ import (
 	"github.com/effml/effml/infer"
 	"github.com/effml/effml/internal/job"
 	"github.com/effml/effml/internal/npy"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/ops"
 	"github.com/effml/effml/tensor"
@@ -138,29 +139,16 @@ func TestEval(t *testing.T) {
 	}
 }
 
-// until is a context that ends as soon as a file is there.
-type until struct {
-	context.Context
-	path string
-}
-
-func (u until) Err() error {
-	if _, err := os.Stat(u.path); err == nil {
-		return context.Canceled
-	}
-	return nil
-}
-
 // TestWrittenLast interrupts once the output has its name: nothing may be left to do, for an interrupted command says that nothing was written.
 func TestWrittenLast(t *testing.T) {
 	data, _ := digits(t, 10, 0)
 	answers, out := filepath.Join(t.TempDir(), "answers.csv"), filepath.Join(t.TempDir(), "y.npz")
 	in := writeArray(t, tensor.From(make([]float32, 784), 1, 1, 28, 28))
-	e, err := Eval(until{t.Context(), answers}, EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, Predictions: answers}, nil)
+	e, err := Eval(testkit.Until(t.Context(), answers), EvalConfig{Path: lenet, Samples: Samples{Data: data, Preprocess: "scale=1/255"}, Predictions: answers}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Run(until{t.Context(), out}, RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
+	r, err := Run(testkit.Until(t.Context(), out), RunConfig{Path: lenet, Inputs: map[string]string{"": in}, Output: out}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

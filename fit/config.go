@@ -2,8 +2,6 @@ package fit
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -48,28 +46,20 @@ type Config struct {
 
 // Validate reports all problems of c that can be seen without files, as a [*job.UsageError].
 func (c Config) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("train: "+format, args...))
-		}
-	}
-	check(c.Model != "" || c.Recipe != "", "name a model, zoo:NAME, or a recipe that does")
-	check(c.Data != "", "name the data to train on with --data")
+	p := job.Problems{Prefix: "train: "}
+	p.Check(c.Model != "" || c.Recipe != "", "name a model, zoo:NAME, or a recipe that does")
+	p.Check(c.Data != "", "name the data to train on with --data")
 	for _, f := range []struct {
 		key string
 		v   int
 	}{{"classes", c.Classes}, {"epochs", c.Epochs}, {"steps", c.Steps}, {"batch", c.Batch}, {"accumulate", c.Accumulate}, {"every", c.Every}, {"keep", c.Keep}, {"threads", c.Threads}, {"skip-bad", c.SkipBad}} {
-		check(f.v >= 0, "%s: %d is out of range, it must not be negative", f.key, f.v)
+		p.Check(f.v >= 0, "%s: %d is out of range, it must not be negative", f.key, f.v)
 	}
-	check(c.Rate >= 0 && c.Rate < 1e6, "lr: %v is out of range, it must be above 0", c.Rate)
-	check(!c.NoLabels || c.Distill != "", "no-labels: there is nothing to learn from without --distill TEACHER.onnx")
-	check(c.MinAccuracy >= 0 && c.MinAccuracy <= 100, "min-accuracy: %v is out of range, it is a percentage", c.MinAccuracy)
-	check(c.MaxMemory >= 0, "max-memory: %d is out of range, it must not be negative", c.MaxMemory)
-	if len(errs) == 0 {
-		return nil
-	}
-	return &job.UsageError{Err: errors.Join(errs...)}
+	p.Check(c.Rate >= 0 && c.Rate < 1e6, "lr: %v is out of range, it must be above 0", c.Rate)
+	p.Check(!c.NoLabels || c.Distill != "", "no-labels: there is nothing to learn from without --distill TEACHER.onnx")
+	p.Check(c.MinAccuracy >= 0 && c.MinAccuracy <= 100, "min-accuracy: %v is out of range, it is a percentage", c.MinAccuracy)
+	p.Check(c.MaxMemory >= 0, "max-memory: %d is out of range, it must not be negative", c.MaxMemory)
+	return p.Err()
 }
 
 // ends are what the program's names of models end in.

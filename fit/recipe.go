@@ -73,29 +73,19 @@ func isPath(name string) bool {
 
 // Validate reports all problems of r at once, as a [*job.UsageError].
 func (r *Recipe) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(r.Version == RecipeVersion, "version: %d is not supported, this build reads version %d", r.Version, RecipeVersion)
-	check(r.Epochs > 0, "epochs: %d is out of range, it must be 1 or more", r.Epochs)
-	check(r.Batch > 0, "batch: %d is out of range, it must be 1 or more", r.Batch)
-	check(r.Accumulate >= 0, "accumulate: %d is out of range, it must not be negative", r.Accumulate)
-	check(r.CheckEvery >= 0, "check-every: %d is out of range, it must not be negative", r.CheckEvery)
-	check(r.Validation >= 0 && r.Validation < 1, "validation: %v is out of range, it must be 0 to below 1", r.Validation)
-	check(r.NewHead >= 0 && !math.IsInf(r.NewHead, 1), "new-head: %v is out of range, it must not be negative", r.NewHead)
-	check(slices.Contains([]string{"", "top1", "loss"}, r.Select), "select: %q is neither top1 nor loss", r.Select)
+	var p job.Problems
+	p.Check(r.Version == RecipeVersion, "version: %d is not supported, this build reads version %d", r.Version, RecipeVersion)
+	p.Check(r.Epochs > 0, "epochs: %d is out of range, it must be 1 or more", r.Epochs)
+	p.Check(r.Batch > 0, "batch: %d is out of range, it must be 1 or more", r.Batch)
+	p.Check(r.Accumulate >= 0, "accumulate: %d is out of range, it must not be negative", r.Accumulate)
+	p.Check(r.CheckEvery >= 0, "check-every: %d is out of range, it must not be negative", r.CheckEvery)
+	p.Check(r.Validation >= 0 && r.Validation < 1, "validation: %v is out of range, it must be 0 to below 1", r.Validation)
+	p.Check(r.NewHead >= 0 && !math.IsInf(r.NewHead, 1), "new-head: %v is out of range, it must not be negative", r.NewHead)
+	p.Check(slices.Contains([]string{"", "top1", "loss"}, r.Select), "select: %q is neither top1 nor loss", r.Select)
 	_, loss := train.Terms(r.Loss)
 	spec := dataset.Spec{Path: ".", Preprocess: r.Preprocess, Augment: r.Augment}
 	for _, err := range []error{loss, r.Solver.Validate(), r.Schedule.Validate(), spec.Validate()} {
-		if err != nil {
-			errs = append(errs, err)
-		}
+		p.Add(err)
 	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return &job.UsageError{Err: errors.Join(errs...)}
+	return p.Err()
 }

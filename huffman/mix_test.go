@@ -13,13 +13,14 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 )
 
 // sharedModels returns the shared ONNX files, decoded.
 func sharedModels(t *testing.T) map[string]*onnx.Model {
 	t.Helper()
-	dir := sharedFile(t, "data", "models")
+	dir := testkit.Shared(t, "data", "models")
 	paths, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
 	if err != nil || len(paths) == 0 {
 		t.Skipf("no models in %s: %v", dir, err)

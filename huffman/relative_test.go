@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/effml/effml/internal/testkit"
 )
 
 // The example column of S. Han et al., "EIE", ISCA 2016: two
@@ -17,24 +18,6 @@ func TestRelativeEntriesOfEIE(t *testing.T) {
 	if !slices.Equal(gaps, []byte{2, 0, 15, 2}) || !slices.Equal(codes, []int32{1, 2, 0, 3}) {
 		t.Errorf("gaps %v, codes %v", gaps, codes)
 	}
-}
-
-// sharedFile returns the path of a file of the shared data, or skips the test.
-func sharedFile(t *testing.T, elem ...string) string {
-	t.Helper()
-	dir := os.Getenv("EFFML_SHARED")
-	if dir == "" {
-		for up := ".."; dir == "" && len(up) < 40; up += "/.." {
-			if _, err := os.Stat(filepath.Join(up, "go.mod")); err == nil {
-				dir = filepath.Join(up, "..", "shared")
-			}
-		}
-	}
-	path := filepath.Join(append([]string{dir}, elem...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared data: %v", err)
-	}
-	return path
 }
 
 // squeezeNet holds the outputs, inputs and kernel size of the convolutions of
@@ -52,7 +35,7 @@ var squeezeNet = func() (layers [][3]int) {
 // The authors' compressed SqueezeNet holds, for each layer, the entries that
 // their encoder made with gaps of 4 bits: ours must make the same.
 func TestRelativeEntriesOfReleasedSqueezeNet(t *testing.T) {
-	data, err := os.ReadFile(sharedFile(t, "data", "models", "compressed_SqueezeNet.net"))
+	data, err := os.ReadFile(testkit.Shared(t, "data", "models", "compressed_SqueezeNet.net"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,14 +26,7 @@ var update = flag.Bool("update", false, "rewrite testdata/conformance.txt with t
 // reason, and must not pass: a line that is no longer true is an error. Cases on neither list must pass. NAME@N in the skip list is the case
 // as releases of ONNX have it in which its model imports opset N: tests of one name have other data in others.
 func TestConformance(t *testing.T) {
-	dir := os.Getenv(conformance.Env)
-	if dir == "" {
-		t.Skipf("%s names no folder of conformance cases", conformance.Env)
-	}
-	names, err := conformance.Names(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, names := conformance.Folder(t)
 	expected, skips := readList(t, "conformance.txt"), readList(t, "conformance-skip.txt")
 	type tally struct{ passed, failed, skipped int }
 	counts := map[string]*tally{}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/effml/effml/internal/isa"
 	"github.com/effml/effml/internal/npy"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -23,7 +24,7 @@ func models(t testing.TB) (files []string) {
 	t.Helper()
 	dirs := filepath.SplitList(os.Getenv("EFFML_MODELS"))
 	if len(dirs) == 0 {
-		dirs = []string{filepath.Join(shared(t), "data", "models")}
+		dirs = []string{testkit.Shared(t, "data", "models")}
 	}
 	for _, dir := range dirs {
 		found, err := filepath.Glob(filepath.Join(dir, "*.onnx"))
@@ -36,27 +37,6 @@ func models(t testing.TB) (files []string) {
 		t.Skipf("no models in %s", strings.Join(dirs, ", "))
 	}
 	return files
-}
-
-// shared finds the data that are not part of the repository.
-func shared(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("EFFML_SHARED"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			if _, err := os.Stat(filepath.Join(dir, "..", "shared")); err == nil {
-				return filepath.Join(dir, "..", "shared")
-			}
-		}
-	}
-	t.Skip("the folder shared is not there: set EFFML_SHARED")
-	return ""
 }
 
 // randomInputs makes values for the inputs of a session: normally distributed floats, ones else; open dimensions are batch, then 1.

@@ -3,22 +3,18 @@ package onnx_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 )
 
 // modelFiles returns the real models there are: the shared ones, and the conformance models under $EFFML_CONFORMANCE.
 func modelFiles(t *testing.T) []string {
 	t.Helper()
-	shared := os.Getenv("EFFML_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "shared")
-	}
 	var files []string
-	patterns := []string{filepath.Join(shared, "data", "models", "*.onnx")}
+	patterns := []string{filepath.Join(testkit.SharedDir(t), "data", "models", "*.onnx")}
 	if dir := os.Getenv("EFFML_CONFORMANCE"); dir != "" {
 		patterns = append(patterns, filepath.Join(dir, "*", "model.onnx"), filepath.Join(dir, "*.onnx"))
 	}
@@ -38,18 +34,7 @@ func modelFiles(t *testing.T) []string {
 // python runs a script with arguments under $EFFML_PYTHON, which has the package onnx.
 func python(t *testing.T, script string, args ...string) string {
 	t.Helper()
-	interpreter := os.Getenv("EFFML_PYTHON")
-	if interpreter == "" {
-		t.Skip("no $EFFML_PYTHON with the package onnx")
-	}
-	cmd := exec.Command(interpreter, append([]string{"-c", script}, args...)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("python: %v\n%s", err, stderr.Bytes())
-	}
-	return string(out)
+	return string(testkit.Python(t, "onnx", append([]string{"-c", script}, args...)...))
 }
 
 // written returns the model's bytes.

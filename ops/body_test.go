@@ -3,7 +3,6 @@ package ops
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -172,14 +171,7 @@ func lookup[V any](env map[string]V, names []string) []V {
 // TestConformanceGraphs runs the conformance cases of several nodes, among them loops with the bodies that other operators are
 // defined by.
 func TestConformanceGraphs(t *testing.T) {
-	dir := os.Getenv(conformance.Env)
-	if dir == "" {
-		t.Skipf("%s names no folder of conformance cases", conformance.Env)
-	}
-	names, err := conformance.Names(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, names := conformance.Folder(t)
 	set, err := isa.FromEnv()
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"testing"
 
@@ -19,14 +18,7 @@ import (
 // TestConformance runs the cases of the folder EFFML_CONFORMANCE that are one node of ONNX's own domain, in every way that an
 // executor may: inferring from constants and from shapes only, with and without packing, Plain and channels-last.
 func TestConformance(t *testing.T) {
-	dir := os.Getenv(conformance.Env)
-	if dir == "" {
-		t.Skipf("%s names no folder of conformance cases", conformance.Env)
-	}
-	names, err := conformance.Names(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, names := conformance.Folder(t)
 	set, err := isa.FromEnv()
 	if err != nil {
 		t.Fatal(err)

@@ -194,11 +194,7 @@ func poolAll[T number](o *pool, s *convState, dst, src []T, indices []int64, low
 	}
 	s.at.start(s.slides)
 	for i := range outer {
-		taps := s.at.covered()
-		all := len(taps)
-		if o.countPad {
-			all = s.at.inPadding()
-		}
+		taps, all := s.at.counted(o.countPad)
 		for image := range len(dst) / outer {
 			x, to := src[image*inner:][:inner], image*outer+i
 			switch o.kind {

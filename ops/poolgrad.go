@@ -159,11 +159,7 @@ func unpool[T float32 | float64](o *poolGrad, s *convState, dx, x, dy *tensor.Te
 	clear(dst)
 	s.at.start(s.slides)
 	for i := range outer {
-		taps := s.at.covered()
-		all := len(taps)
-		if o.countPad {
-			all = s.at.inPadding()
-		}
+		taps, all := s.at.counted(o.countPad)
 		for image := range len(grad) / outer {
 			to, d := dst[image*inner:][:inner], grad[image*outer+i]
 			if o.size != nil {

@@ -258,6 +258,15 @@ func (s *slide) inside(at int) (lo, hi, origin int) {
 	return lo, max(lo, hi), origin
 }
 
+// counted is covered, and the number of elements that a mean over them divides by: all in the padding too where that counts.
+func (p *positions) counted(padding bool) ([]tap, int) {
+	taps := p.covered()
+	if padding {
+		return taps, p.inPadding()
+	}
+	return taps, len(taps)
+}
+
 // inPadding counts the elements of the kernel that are inside of input or padding at the position.
 func (p *positions) inPadding() int {
 	n := 1

@@ -40,26 +40,18 @@ func Run(ctx context.Context, c Config, task *Task, ev Events) (*Result, error) 
 
 // Validate reports all problems of c at once, as a [*job.UsageError].
 func (c Config) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Epochs >= 0, "epochs: %d is out of range, it must not be negative", c.Epochs)
-	check(c.Steps >= 0, "steps: %d is out of range, it must not be negative", c.Steps)
-	check((c.Epochs > 0) != (c.Steps > 0), "epochs, steps: give one of them")
-	check(c.Threads >= 0, "threads: %d is out of range, it must not be negative", c.Threads)
-	check(c.CheckEvery >= 0, "check-every: %d is out of range, it must not be negative", c.CheckEvery)
-	check(c.Select == "" || c.Select == "top1" || c.Select == "loss", "select: %q is neither top1 nor loss", c.Select)
-	check(c.MaxMemory >= 0, "max-memory: %d is out of range, it must not be negative", c.MaxMemory)
-	check(c.Checkpoints.Every >= 0, "checkpoints.every: %d is out of range, it must not be negative", c.Checkpoints.Every)
-	check(c.Checkpoints.Keep >= 0, "checkpoints.keep: %d is out of range, it must not be negative", c.Checkpoints.Keep)
-	check(!c.Checkpoints.Resume || c.Checkpoints.Folder != "", "checkpoints: to resume, name their folder")
-	if len(errs) == 0 {
-		return nil
-	}
-	return &job.UsageError{Err: errors.Join(errs...)}
+	var p job.Problems
+	p.Check(c.Epochs >= 0, "epochs: %d is out of range, it must not be negative", c.Epochs)
+	p.Check(c.Steps >= 0, "steps: %d is out of range, it must not be negative", c.Steps)
+	p.Check((c.Epochs > 0) != (c.Steps > 0), "epochs, steps: give one of them")
+	p.Check(c.Threads >= 0, "threads: %d is out of range, it must not be negative", c.Threads)
+	p.Check(c.CheckEvery >= 0, "check-every: %d is out of range, it must not be negative", c.CheckEvery)
+	p.Check(c.Select == "" || c.Select == "top1" || c.Select == "loss", "select: %q is neither top1 nor loss", c.Select)
+	p.Check(c.MaxMemory >= 0, "max-memory: %d is out of range, it must not be negative", c.MaxMemory)
+	p.Check(c.Checkpoints.Every >= 0, "checkpoints.every: %d is out of range, it must not be negative", c.Checkpoints.Every)
+	p.Check(c.Checkpoints.Keep >= 0, "checkpoints.keep: %d is out of range, it must not be negative", c.Checkpoints.Keep)
+	p.Check(!c.Checkpoints.Resume || c.Checkpoints.Folder != "", "checkpoints: to resume, name their folder")
+	return p.Err()
 }
 
 // trainer is a run.

@@ -1,8 +1,6 @@
 package train
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"slices"
 
@@ -50,30 +48,22 @@ type Position struct {
 
 // Validate reports all problems of s at once, as a [*job.UsageError].
 func (s Schedule) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("schedule."+format, args...))
-		}
-	}
+	p := job.Problems{Prefix: "schedule."}
 	kinds := []string{Constant, Steps, MultiStep, Exponential, Cosine, OneCycle}
-	check(s.Kind == "" || slices.Contains(kinds, s.Kind), "kind: %q is unknown%s", s.Kind, job.Hint(s.Kind, kinds))
-	check(s.Rate > 0 && !math.IsInf(s.Rate, 1), "rate: %v is out of range, it must be above 0", s.Rate)
-	check(s.Kind != Steps || s.Every > 0, "every: %d is out of range, it must be 1 or more", s.Every)
-	check(s.Kind != MultiStep || len(s.Milestones) > 0 && s.Milestones[0] >= 0 && slices.IsSorted(s.Milestones), "milestones: %v are no ascending epochs", s.Milestones)
-	check(s.Factor >= 0 && s.Factor <= 1e6, "factor: %v is out of range, it must be 0 to 1,000,000", s.Factor)
-	check(s.End >= 0 && !math.IsInf(s.End, 1), "end: %v is out of range, it must not be negative", s.End)
-	check(s.Up >= 0 && s.Up <= 1 && !(s.ThreePhase && s.Up > 0.5), "up: %v is out of range, it must be 0 to 1, or 0.5 with three phases", s.Up)
-	check(s.Divide >= 0 && !math.IsInf(s.Divide, 1), "divide: %v is out of range, it must be above 0", s.Divide)
-	check(s.DivideEnd >= 0 && !math.IsInf(s.DivideEnd, 1), "divide-end: %v is out of range, it must be above 0", s.DivideEnd)
+	p.Check(s.Kind == "" || slices.Contains(kinds, s.Kind), "kind: %q is unknown%s", s.Kind, job.Hint(s.Kind, kinds))
+	p.Check(s.Rate > 0 && !math.IsInf(s.Rate, 1), "rate: %v is out of range, it must be above 0", s.Rate)
+	p.Check(s.Kind != Steps || s.Every > 0, "every: %d is out of range, it must be 1 or more", s.Every)
+	p.Check(s.Kind != MultiStep || len(s.Milestones) > 0 && s.Milestones[0] >= 0 && slices.IsSorted(s.Milestones), "milestones: %v are no ascending epochs", s.Milestones)
+	p.Check(s.Factor >= 0 && s.Factor <= 1e6, "factor: %v is out of range, it must be 0 to 1,000,000", s.Factor)
+	p.Check(s.End >= 0 && !math.IsInf(s.End, 1), "end: %v is out of range, it must not be negative", s.End)
+	p.Check(s.Up >= 0 && s.Up <= 1 && !(s.ThreePhase && s.Up > 0.5), "up: %v is out of range, it must be 0 to 1, or 0.5 with three phases", s.Up)
+	p.Check(s.Divide >= 0 && !math.IsInf(s.Divide, 1), "divide: %v is out of range, it must be above 0", s.Divide)
+	p.Check(s.DivideEnd >= 0 && !math.IsInf(s.DivideEnd, 1), "divide-end: %v is out of range, it must be above 0", s.DivideEnd)
 	pair := len(s.Momentum) == 2 && s.Momentum[0] >= 0 && s.Momentum[0] <= s.Momentum[1] && s.Momentum[1] < 1
-	check(len(s.Momentum) == 0 || s.Kind == OneCycle && pair, "momentum: %v is out of range, one-cycle takes [smallest, largest] of 0 to below 1", s.Momentum)
-	check(s.Warmup >= 0 && s.Warmup <= 1e6, "warmup: %v is out of range, it must be 0 to 1,000,000 epochs", s.Warmup)
-	check(s.WarmupFrom >= 0 && s.WarmupFrom <= 1, "warmup-from: %v is out of range, it must be 0 to 1", s.WarmupFrom)
-	if len(errs) == 0 {
-		return nil
-	}
-	return &job.UsageError{Err: errors.Join(errs...)}
+	p.Check(len(s.Momentum) == 0 || s.Kind == OneCycle && pair, "momentum: %v is out of range, one-cycle takes [smallest, largest] of 0 to below 1", s.Momentum)
+	p.Check(s.Warmup >= 0 && s.Warmup <= 1e6, "warmup: %v is out of range, it must be 0 to 1,000,000 epochs", s.Warmup)
+	p.Check(s.WarmupFrom >= 0 && s.WarmupFrom <= 1, "warmup-from: %v is out of range, it must be 0 to 1", s.WarmupFrom)
+	return p.Err()
 }
 
 func orDefault(v, otherwise float64) float64 {

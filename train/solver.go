@@ -1,7 +1,6 @@
 package train
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -45,20 +44,15 @@ type Group struct {
 
 // Validate reports all problems of c at once, as a [*job.UsageError].
 func (c SolverConfig) Validate() error {
-	var errs []error
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("solver."+format, args...))
-		}
-	}
+	p := job.Problems{Prefix: "solver."}
 	part := func(name string, v float64) {
-		check(v >= 0 && v < 1, "%s: %v is out of range, it must be 0 to below 1", name, v)
+		p.Check(v >= 0 && v < 1, "%s: %v is out of range, it must be 0 to below 1", name, v)
 	}
 	positive := func(name string, v float64) {
-		check(v >= 0 && !math.IsInf(v, 1), "%s: %v is out of range, it must not be negative", name, v)
+		p.Check(v >= 0 && !math.IsInf(v, 1), "%s: %v is out of range, it must not be negative", name, v)
 	}
 	kinds := []string{SGD, Adam, AdamW, RMSProp, LAMB}
-	check(c.Kind == "" || slices.Contains(kinds, c.Kind), "kind: %q is unknown%s", c.Kind, job.Hint(c.Kind, kinds))
+	p.Check(c.Kind == "" || slices.Contains(kinds, c.Kind), "kind: %q is unknown%s", c.Kind, job.Hint(c.Kind, kinds))
 	part("momentum", c.Momentum)
 	part("beta1", c.Beta1)
 	part("beta2", c.Beta2)
@@ -67,19 +61,16 @@ func (c SolverConfig) Validate() error {
 	positive("decay", c.Decay)
 	positive("clip-norm", c.ClipNorm)
 	plain := c.Kind == "" || c.Kind == SGD
-	check(c.Momentum == 0 || plain || c.Kind == RMSProp, "momentum: %s has none; it has beta1", c.Kind)
-	check(!c.Nesterov || plain && c.Momentum > 0, "nesterov: only sgd with a momentum has it")
-	check(c.OnlyDecay == "" || c.OnlyDecay == "all" || c.OnlyDecay == "weights", "only-decay: %q is neither all nor weights", c.OnlyDecay)
+	p.Check(c.Momentum == 0 || plain || c.Kind == RMSProp, "momentum: %s has none; it has beta1", c.Kind)
+	p.Check(!c.Nesterov || plain && c.Momentum > 0, "nesterov: only sgd with a momentum has it")
+	p.Check(c.OnlyDecay == "" || c.OnlyDecay == "all" || c.OnlyDecay == "weights", "only-decay: %q is neither all nor weights", c.OnlyDecay)
 	for i, g := range c.Groups {
 		_, err := regexp.Compile(g.Match)
-		check(err == nil && g.Match != "", "groups[%d].match: %q is no regular expression: %v", i, g.Match, err)
-		check(g.Rate == nil || *g.Rate >= 0 && !math.IsInf(*g.Rate, 1), "groups[%d].rate: it must not be negative", i)
-		check(g.Decay == nil || *g.Decay >= 0 && !math.IsInf(*g.Decay, 1), "groups[%d].decay: it must not be negative", i)
+		p.Check(err == nil && g.Match != "", "groups[%d].match: %q is no regular expression: %v", i, g.Match, err)
+		p.Check(g.Rate == nil || *g.Rate >= 0 && !math.IsInf(*g.Rate, 1), "groups[%d].rate: it must not be negative", i)
+		p.Check(g.Decay == nil || *g.Decay >= 0 && !math.IsInf(*g.Decay, 1), "groups[%d].decay: it must not be negative", i)
 	}
-	if len(errs) == 0 {
-		return nil
-	}
-	return &job.UsageError{Err: errors.Join(errs...)}
+	return p.Err()
 }
 
 // kernel returns what does the updates; momentum replaces the configured one.

@@ -3,11 +3,10 @@ package train
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/effml/effml/internal/modelfile"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
@@ -15,15 +14,7 @@ import (
 
 // sharedModel opens a model of the shared data.
 func sharedModel(t testing.TB, name string) *onnx.Model {
-	root := os.Getenv("EFFML_SHARED")
-	if root == "" {
-		root = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(root, "data", "models", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no %s: set EFFML_SHARED", path)
-	}
-	f, err := modelfile.Open(path)
+	f, err := modelfile.Open(testkit.Shared(t, "data", "models", name))
 	if err != nil {
 		t.Fatal(err)
 	}

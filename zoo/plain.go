@@ -42,7 +42,8 @@ func vgg16Layers() []int {
 	return []int{64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}
 }
 
-func vgg16(b *builder, x value, o Options) value {
+// vgg16Features is those layers; a normalisation behind each convolution takes the place of its bias.
+func vgg16Features(b *builder, x value, normalised bool) value {
 	at := 0
 	name := func() string { at++; return fmt.Sprintf("features.%d", at-1) }
 	for _, out := range vgg16Layers() {
@@ -50,28 +51,26 @@ func vgg16(b *builder, x value, o Options) value {
 			x = b.maxPool(name(), x, 2, 0, false)
 			continue
 		}
-		x = b.conv(name(), x, conv{out: out, k: 3, pad: 1, bias: true})
+		x = b.conv(name(), x, conv{out: out, k: 3, pad: 1, bias: !normalised})
+		if normalised {
+			x = b.norm(name(), x)
+		}
 		x = relu(b, name(), x)
 	}
+	return x
+}
+
+func vgg16(b *builder, x value, o Options) value {
+	x = vgg16Features(b, x, false)
 	x = b.flatten(b.averageTo("avgpool", x, 7))
 	x = b.dropout("classifier.2", relu(b, "classifier.1", b.linear("classifier.0", x, 4096)), 0.5)
 	x = b.dropout("classifier.5", relu(b, "classifier.4", b.linear("classifier.3", x, 4096)), 0.5)
 	return b.linear("classifier.6", x, o.Classes)
 }
 
-// vgg16CIFAR has a normalisation behind every convolution, which therefore needs no bias, and one hidden layer of 512.
+// vgg16CIFAR is normalised and has one hidden layer of 512.
 func vgg16CIFAR(b *builder, x value, o Options) value {
-	at := 0
-	name := func() string { at++; return fmt.Sprintf("features.%d", at-1) }
-	for _, out := range vgg16Layers() {
-		if out == 0 {
-			x = b.maxPool(name(), x, 2, 0, false)
-			continue
-		}
-		x = b.conv(name(), x, conv{out: out, k: 3, pad: 1})
-		x = b.norm(name(), x)
-		x = relu(b, name(), x)
-	}
+	x = vgg16Features(b, x, true)
 	x = b.linear("classifier.1", b.dropout("classifier.0", b.flatten(x), 0.5), 512)
 	x = relu(b, "classifier.3", b.norm("classifier.2", x))
 	return b.linear("classifier.5", b.dropout("classifier.4", x, 0.5), o.Classes)

@@ -7,26 +7,32 @@ func resnet(blocks [4]int, bottleneck bool) func(*builder, value, Options) value
 	return func(b *builder, x value, o Options) value {
 		x = relu(b, "relu", b.norm("bn1", b.conv("conv1", x, conv{out: 64, k: 7, stride: 2, pad: 3})))
 		x = b.maxPool("maxpool", x, 3, 1, false)
-		for stage, count := range blocks {
-			for i := range count {
-				name := fmt.Sprintf("layer%d.%d", stage+1, i)
-				stride := 1
-				if stage > 0 && i == 0 {
-					stride = 2
-				}
-				layers := []conv{{out: 64 << stage, k: 3, stride: stride, pad: 1}, {out: 64 << stage, k: 3, pad: 1}}
-				if bottleneck {
-					layers = []conv{{out: 64 << stage, k: 1}, {out: 64 << stage, k: 3, stride: stride, pad: 1}, {out: 256 << stage, k: 1}}
-				}
-				x = b.residual(name, x, layers, func(out value) value {
-					if out.c == x.c && stride == 1 {
-						return x
-					}
-					return b.norm(name+".downsample.1", b.conv(name+".downsample.0", x, conv{out: out.c, k: 1, stride: stride}))
-				})
+		stages(blocks[:], func(name string, stage, stride int) {
+			layers := []conv{{out: 64 << stage, k: 3, stride: stride, pad: 1}, {out: 64 << stage, k: 3, pad: 1}}
+			if bottleneck {
+				layers = []conv{{out: 64 << stage, k: 1}, {out: 64 << stage, k: 3, stride: stride, pad: 1}, {out: 256 << stage, k: 1}}
 			}
-		}
+			x = b.residual(name, x, layers, func(out value) value {
+				if out.c == x.c && stride == 1 {
+					return x
+				}
+				return b.norm(name+".downsample.1", b.conv(name+".downsample.0", x, conv{out: out.c, k: 1, stride: stride}))
+			})
+		})
 		return b.linear("fc", b.flatten(b.globalPool("avgpool", x)), o.Classes)
+	}
+}
+
+// stages calls block so many times for each stage; the first block of every stage but the first halves the image.
+func stages(counts []int, block func(name string, stage, stride int)) {
+	for stage, count := range counts {
+		for i := range count {
+			stride := 1
+			if stage > 0 && i == 0 {
+				stride = 2
+			}
+			block(fmt.Sprintf("layer%d.%d", stage+1, i), stage, stride)
+		}
 	}
 }
 
@@ -47,17 +53,10 @@ func (b *builder) residual(name string, x value, layers []conv, shortcut func(ou
 func resnetCIFAR(n int) func(*builder, value, Options) value {
 	return func(b *builder, x value, o Options) value {
 		x = relu(b, "relu", b.norm("bn1", b.conv("conv1", x, conv{out: 16, k: 3, pad: 1})))
-		for stage := range 3 {
-			for i := range n {
-				name := fmt.Sprintf("layer%d.%d", stage+1, i)
-				stride := 1
-				if stage > 0 && i == 0 {
-					stride = 2
-				}
-				layers := []conv{{out: 16 << stage, k: 3, stride: stride, pad: 1}, {out: 16 << stage, k: 3, pad: 1}}
-				x = b.residual(name, x, layers, func(out value) value { return b.identity(name+".shortcut", x, out, stride) })
-			}
-		}
+		stages([]int{n, n, n}, func(name string, stage, stride int) {
+			layers := []conv{{out: 16 << stage, k: 3, stride: stride, pad: 1}, {out: 16 << stage, k: 3, pad: 1}}
+			x = b.residual(name, x, layers, func(out value) value { return b.identity(name+".shortcut", x, out, stride) })
+		})
 		return b.linear("linear", b.flatten(b.globalPool("avgpool", x)), o.Classes)
 	}
 }

@@ -2,25 +2,16 @@ package zoo_test
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
 func shared(t *testing.T, name string) *onnx.Model {
 	t.Helper()
-	dir := os.Getenv("EFFML_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared")
-	}
-	path := filepath.Join(dir, "data", "models", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("%s is not there: set EFFML_SHARED", path)
-	}
-	f, err := onnx.Open(path)
+	f, err := onnx.Open(testkit.Shared(t, "data", "models", name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,23 +1,21 @@
 package zoo_test
 
 import (
-	"errors"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/effml/effml/internal/npy"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
 
 // With the same weights torchvision computes the same logits: every layer is where it should be.
 func TestTorchvision(t *testing.T) {
-	python := os.Getenv("EFFML_PYTHON")
-	if python == "" || testing.Short() {
-		t.Skip("no $EFFML_PYTHON with the package torchvision, or -short")
+	if testing.Short() {
+		t.Skip("it takes a minute")
 	}
 	for _, c := range []struct{ spec, constructor, arguments string }{
 		{"alexnet", "alexnet", "{}"},
@@ -48,13 +46,7 @@ func TestTorchvision(t *testing.T) {
 			}
 			in.Close()
 			out := filepath.Join(dir, "out.npz")
-			text, err := exec.Command(python, "testdata/logits.py", path, c.constructor, c.arguments, in.Name(), out).CombinedOutput()
-			var exit *exec.ExitError
-			if errors.As(err, &exit) && exit.ExitCode() == 77 {
-				t.Skip("no torchvision")
-			} else if err != nil {
-				t.Fatalf("%v: %s", err, text)
-			}
+			testkit.Python(t, "torchvision", "testdata/logits.py", path, c.constructor, c.arguments, in.Name(), out)
 			data, err := os.ReadFile(out)
 			if err != nil {
 				t.Fatal(err)

@@ -15,22 +15,7 @@ import (
 	"github.com/effml/effml/internal/report"
 )
 
-func (a *app) newCompress() *cobra.Command {
-	c := deepcompress.Config{Seed: 1}
-	var strip bool
-	cmd := &cobra.Command{
-		Use:     "compress MODEL.onnx",
-		Short:   "Make a model smaller: ONNX to .effml",
-		GroupID: groupCompress,
-		Example: `effml compress model.onnx                          # balanced: writes model.effml
-effml compress model.onnx --preset lossless        # every bit survives
-effml compress model.onnx --data data/mnist        # and the accuracy before and after
-effml compress model.onnx --max-size 2MB --json -  # for CI: exit code 3 when it is larger
-effml compress model.onnx --data data/mnist --max-accuracy-drop 0.5 --min-agreement 99
-effml compress model.onnx --data data/mnist --json new.json --baseline old.json
-effml compress model.onnx --plan-out plan.yaml --dry-run && $EDITOR plan.yaml
-effml compress model.onnx --plan plan.yaml --report report.html`,
-		Long: `The archive holds everything of the model: graph, attributes, metadata and all tensors. ` + "`effml decompress`" + `
+const compressHelp = `The archive holds everything of the model: graph, attributes, metadata and all tensors. ` + "`effml decompress`" + `
 makes a plain ONNX model of it again. Nothing is retrained and no data is needed: levels are chosen for
 each tensor so that its signal-to-noise ratio stays above the floor that the preset names.
 
@@ -48,7 +33,24 @@ Presets:
   paper     k-means and Huffman codes, as in the Deep Compression paper
 
 Biases, BatchNorm statistics, integers, shapes, scalars and quantisation parameters always keep every bit.
-The table says for each tensor what was done, and why not where nothing was done.`,
+The table says for each tensor what was done, and why not where nothing was done.`
+
+func (a *app) newCompress() *cobra.Command {
+	c := deepcompress.Config{Seed: 1}
+	var strip bool
+	cmd := &cobra.Command{
+		Use:     "compress MODEL.onnx",
+		Short:   "Make a model smaller: ONNX to .effml",
+		GroupID: groupCompress,
+		Example: `effml compress model.onnx                          # balanced: writes model.effml
+effml compress model.onnx --preset lossless        # every bit survives
+effml compress model.onnx --data data/mnist        # and the accuracy before and after
+effml compress model.onnx --max-size 2MB --json -  # for CI: exit code 3 when it is larger
+effml compress model.onnx --data data/mnist --max-accuracy-drop 0.5 --min-agreement 99
+effml compress model.onnx --data data/mnist --json new.json --baseline old.json
+effml compress model.onnx --plan-out plan.yaml --dry-run && $EDITOR plan.yaml
+effml compress model.onnx --plan plan.yaml --report report.html`,
+		Long:              compressHelp,
 		Args:              exactly("MODEL.onnx"),
 		ValidArgsFunction: filesOf("onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,6 +78,15 @@ The table says for each tensor what was done, and why not where nothing was done
 		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&strip, "strip-metadata", true, "drop doc strings and exporter traces (default: except in lossless)")
+	f.Lookup("strip-metadata").DefValue = "" // it depends on the preset
+	a.addCompressFlags(cmd, &c)
+	return cmd
+}
+
+// addCompressFlags adds what the archive is to be, and where everything goes.
+func (a *app) addCompressFlags(cmd *cobra.Command, c *deepcompress.Config) {
+	f := cmd.Flags()
 	f.StringVarP(&c.Output, "output", "o", "", "write the archive to this `file` (default: MODEL.effml)")
 	f.StringVar(&c.Preset, "preset", "", "`name` of a preset")
 	f.Lookup("preset").DefValue = deepcompress.DefaultPreset // empty tells apart whether one was named: a plan replaces it
@@ -84,11 +95,9 @@ The table says for each tensor what was done, and why not where nothing was done
 	f.StringArrayVar(&c.Only, "only", nil, "lose precision only in tensors whose name, or whose node's name, matches this `glob`")
 	f.StringArrayVar(&c.Exclude, "exclude", nil, "keep every bit of tensors whose name, or whose node's name, matches this `glob`")
 	f.StringVar(&c.Coder, "coder", "", "use this `coder` for all quantised tensors instead of the best one for each")
-	f.BoolVar(&strip, "strip-metadata", true, "drop doc strings and exporter traces (default: except in lossless)")
-	f.Lookup("strip-metadata").DefValue = "" // it depends on the preset
 	f.StringVar(&c.EmitONNX, "emit-onnx", "", "also write the plain ONNX model that the archive decodes to, to this `file`")
 	f.StringVar(&c.EmitPacked, "emit-onnx-packed", "", "also write a small ONNX model that stock runtimes load, weights behind DequantizeLinear or Gather, to this `file`")
-	a.addCompressGates(cmd, &c)
+	a.addCompressGates(cmd, c)
 	f.BoolVar(&c.Strict, "strict", false, "fail when a weight cannot be compressed as planned")
 	f.BoolVar(&c.DryRun, "dry-run", false, "do everything but write: prints the sizes and the time it takes")
 	f.BoolVar(&c.NoVerify, "no-verify", false, "do not decode the archive after writing it")
@@ -98,7 +107,6 @@ The table says for each tensor what was done, and why not where nothing was done
 	a.addShared(cmd)
 	complete(cmd, "preset", configs.Presets())
 	complete(cmd, "coder", coderNames())
-	return cmd
 }
 
 // addCompressGates adds what is measured and the limits on it.

@@ -28,18 +28,7 @@ effml train small.onnx --data photos --distill large.onnx --no-labels   # learn 
 effml train zoo:resnet20 --data data/cifar10 --dry-run                  # what it will take
 effml train zoo:resnet20 --data data/cifar10 --resume                   # go on after an interruption
 effml train --recipe my.yaml --data data.yaml --tensorboard runs/1 --report curves.html`,
-		Long: `Trains weights by gradients. The graph stays as it is: a mask, a codebook or a quantiser that stands
-before a weight keeps what it is there for. A recipe says how (` + "`effml schema recipe`" + ` lists its keys); those that
-effml carries are
-  ` + strings.Join(configs.Recipes(), "\n  ") + `
-Without --recipe a zoo network is trained by scratch, a model by finetune. Flags replace what the recipe says.
-
-The data's part train is trained on. A part of it is held out for validation where the data has no part val, as
-the recipe says; with it the best epoch is chosen. The part test is evaluated once, at the end.
-
-Checkpoints, metrics.jsonl and metrics.csv go to a folder beside the output. Ctrl-C writes a checkpoint; --resume
-goes on from there, and the weights at the end are the same to the bit as without the interruption. They do not
-depend on the number of threads either.`,
+		Long: trainHelp(),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return job.Usagef("%s: %q is one argument too many", cmd.CommandPath(), args[1])
@@ -64,6 +53,27 @@ depend on the number of threads either.`,
 			})
 		},
 	}
+	a.addTrainFlags(cmd, &c)
+	return cmd
+}
+
+func trainHelp() string {
+	return `Trains weights by gradients. The graph stays as it is: a mask, a codebook or a quantiser that stands
+before a weight keeps what it is there for. A recipe says how (` + "`effml schema recipe`" + ` lists its keys); those that
+effml carries are
+  ` + strings.Join(configs.Recipes(), "\n  ") + `
+Without --recipe a zoo network is trained by scratch, a model by finetune. Flags replace what the recipe says.
+
+The data's part train is trained on. A part of it is held out for validation where the data has no part val, as
+the recipe says; with it the best epoch is chosen. The part test is evaluated once, at the end.
+
+Checkpoints, metrics.jsonl and metrics.csv go to a folder beside the output. Ctrl-C writes a checkpoint; --resume
+goes on from there, and the weights at the end are the same to the bit as without the interruption. They do not
+depend on the number of threads either.`
+}
+
+// addTrainFlags adds what replaces the recipe, and where everything goes.
+func (a *app) addTrainFlags(cmd *cobra.Command, c *fit.Config) {
 	f := cmd.Flags()
 	f.StringVar(&c.Recipe, "recipe", "", "how to train: a YAML `file`, or the name of a recipe")
 	a.addData(cmd, &c.Data, &c.Preprocess, &c.SkipBad)
@@ -90,7 +100,6 @@ depend on the number of threads either.`,
 	a.addJUnit(cmd)
 	a.addShared(cmd)
 	complete(cmd, "recipe", configs.Recipes())
-	return cmd
 }
 
 func showTrain(r *fit.Result) *report.Document {

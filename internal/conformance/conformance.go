@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"testing"
 
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
@@ -43,6 +44,19 @@ type Set struct{ Inputs, Outputs []*tensor.Tensor }
 type UnsupportedError struct{ Value, Kind string }
 
 func (e *UnsupportedError) Error() string { return fmt.Sprintf("value %q is %s", e.Value, e.Kind) }
+
+// Folder returns the folder that [Env] names and its cases, or skips the test.
+func Folder(t testing.TB) (dir string, names []string) {
+	t.Helper()
+	if dir = os.Getenv(Env); dir == "" {
+		t.Skipf("%s names no folder of conformance cases", Env)
+	}
+	names, err := Names(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, names
+}
 
 // Names lists the cases of a folder in alphabetical order: the folders in it, at any depth, that hold a model.onnx.
 func Names(dir string) ([]string, error) {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,6 +15,35 @@ func (e *UsageError) Unwrap() error { return e.Err }
 
 // Usagef returns a [*UsageError]; the format is that of [fmt.Errorf].
 func Usagef(format string, args ...any) error { return &UsageError{fmt.Errorf(format, args...)} }
+
+// Problems collects what is wrong with a configuration, so that its Validate reports all of it at once.
+type Problems struct {
+	Prefix string // put before what Check reports
+	errs   []error
+}
+
+// Check reports a problem unless ok; the format is that of [fmt.Errorf].
+func (p *Problems) Check(ok bool, format string, args ...any) {
+	if !ok {
+		err := fmt.Errorf(format, args...)
+		p.errs = append(p.errs, fmt.Errorf("%s%w", p.Prefix, err))
+	}
+}
+
+// Add reports err as it is, unless it is nil.
+func (p *Problems) Add(err error) {
+	if err != nil {
+		p.errs = append(p.errs, err)
+	}
+}
+
+// Err returns all problems as one [*UsageError], a line each, or nil where there are none.
+func (p *Problems) Err() error {
+	if len(p.errs) == 0 {
+		return nil
+	}
+	return &UsageError{errors.Join(p.errs...)}
+}
 
 // ModelError is a model that is invalid or not supported. Err names the node or tensor.
 type ModelError struct{ Err error }

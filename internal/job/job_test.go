@@ -151,3 +151,19 @@ func TestSuggest(t *testing.T) {
 		}
 	}
 }
+
+func TestProblems(t *testing.T) {
+	p := Problems{Prefix: "x."}
+	p.Check(true, "fine: %d", 1)
+	p.Add(nil)
+	if err := p.Err(); err != nil {
+		t.Errorf("no problem gives %v", err)
+	}
+	p.Check(false, "rate: %w", os.ErrNotExist)
+	p.Add(errors.New("whole"))
+	var usage *UsageError
+	err := p.Err()
+	if want := "x.rate: file does not exist\nwhole"; !errors.As(err, &usage) || !errors.Is(err, os.ErrNotExist) || err.Error() != want {
+		t.Errorf("got %v, want %q as a UsageError", err, want)
+	}
+}

@@ -6,13 +6,13 @@ import (
 	"encoding/binary"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/effml/effml/internal/npy"
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -236,10 +236,6 @@ func TestWriteRefuses(t *testing.T) {
 
 // TestNumPy has NumPy read what is written here and write what is read here.
 func TestNumPy(t *testing.T) {
-	python := os.Getenv("EFFML_PYTHON")
-	if python == "" {
-		t.Skip("EFFML_PYTHON is not set: a Python with NumPy")
-	}
 	dir := t.TempDir()
 	var b bytes.Buffer
 	if err := npy.WriteArchive(&b, examples()); err != nil {
@@ -256,9 +252,7 @@ big = {k: np.array(z[k], order='F').astype(z[k].dtype.newbyteorder('>')) for k i
 np.savez(sys.argv[1] + '/plain.npz', **{k: z[k] for k in z.files})
 np.savez_compressed(sys.argv[1] + '/big.npz', **big)
 `
-	if out, err := exec.Command(python, "-c", script, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	testkit.Python(t, "NumPy", "-c", script, dir)
 	for _, name := range []string{"plain.npz", "big.npz"} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {

@@ -7,12 +7,12 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/effml/effml/internal/testkit"
 	"github.com/effml/effml/tensor"
 )
 
@@ -137,10 +137,6 @@ func TestNotWritable(t *testing.T) {
 
 // The reference implementation reads what we write, and we read what it writes.
 func TestReference(t *testing.T) {
-	python := os.Getenv("EFFML_PYTHON")
-	if python == "" {
-		t.Skip("no $EFFML_PYTHON with the package safetensors")
-	}
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	if err := os.WriteFile(in, written(t, sample()), 0o600); err != nil {
@@ -155,13 +151,7 @@ except ImportError:
     sys.exit(77)
 with safe_open(sys.argv[1], 'np') as f:
     save_file({k: f.get_tensor(k) for k in f.keys()}, sys.argv[2], f.metadata())`
-	text, err := exec.Command(python, "-c", script, in, out).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 77 {
-		t.Skip("no package safetensors")
-	} else if err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	testkit.Python(t, "safetensors", "-c", script, in, out)
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

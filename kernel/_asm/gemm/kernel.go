@@ -108,15 +108,7 @@ func (k *kernel) choose(rows reg.Register, lo, hi int) {
 
 // product adds up k.sums over all segments. Rows of A are reached from three pointers, five rows apart.
 func (k *kernel) product() {
-	k.sums = k.sums[:0]
-	for range k.rows {
-		row := make([]reg.VecVirtual, k.vectors)
-		for v := range row {
-			row[v] = k.vec()
-			VXORPS(row[v], row[v], row[v])
-		}
-		k.sums = append(k.sums, row)
-	}
+	k.clearSums()
 	lda := k.load(fieldLDA)
 	lda3 := GP64()
 	LEAQ(operand.Mem{Base: lda, Index: lda, Scale: 2}, lda3)
@@ -134,34 +126,14 @@ func (k *kernel) product() {
 		return m
 	}
 	step := func(disp int) {
-		bs := make([]reg.VecVirtual, k.vectors)
-		for v := range bs {
-			bs[v] = k.vec()
-			VMOVUPS(operand.Mem{Base: b, Disp: 4 * k.lanes * v}, bs[v])
-		}
-		ADDQ(ldb, b)
-		for r, sums := range k.sums {
-			x := k.vec()
-			VBROADCASTSS(a(r, disp), x)
-			for v := range sums {
-				VFMADD231PS(bs[v], x, sums[v])
-			}
-		}
+		k.rank1(b, ldb, func(row int) operand.Mem { return a(row, disp) })
 	}
 	advance := func(n int) {
 		for _, p := range bases {
 			ADDQ(operand.Imm(uint64(4*n)), p)
 		}
 	}
-	c, ldc := k.load(fieldC), k.load(fieldLDC)
-	for r := range k.rows {
-		for v := range k.vectors * k.lanes / 16 {
-			PREFETCHT0(operand.Mem{Base: c, Disp: 64 * v})
-		}
-		if r+1 < k.rows {
-			ADDQ(ldc, c)
-		}
-	}
+	k.fetchC()
 	ahead, keep := k.load(fieldAhead), k.load(fieldKeep)
 	rest, n := GP64(), GP64()
 	Label(k.prefix + "segment")
@@ -197,6 +169,49 @@ func (k *kernel) product() {
 	ADDQ(operand.Imm(8), offsets)
 	DECQ(segments)
 	JNZ(operand.LabelRef(k.prefix + "segment"))
+}
+
+// clearSums makes k.sums, all 0.
+func (k *kernel) clearSums() {
+	k.sums = k.sums[:0]
+	for range k.rows {
+		row := make([]reg.VecVirtual, k.vectors)
+		for v := range row {
+			row[v] = k.vec()
+			VXORPS(row[v], row[v], row[v])
+		}
+		k.sums = append(k.sums, row)
+	}
+}
+
+// rank1 adds the product of a column of A, an element a row, and a row of B, and moves b to the next row.
+func (k *kernel) rank1(b, ldb reg.GPVirtual, a func(row int) operand.Mem) {
+	bs := make([]reg.VecVirtual, k.vectors)
+	for v := range bs {
+		bs[v] = k.vec()
+		VMOVUPS(operand.Mem{Base: b, Disp: 4 * k.lanes * v}, bs[v])
+	}
+	ADDQ(ldb, b)
+	for r, sums := range k.sums {
+		x := k.vec()
+		VBROADCASTSS(a(r), x)
+		for v := range sums {
+			VFMADD231PS(bs[v], x, sums[v])
+		}
+	}
+}
+
+// fetchC asks for the rows of C.
+func (k *kernel) fetchC() {
+	c, ldc := k.load(fieldC), k.load(fieldLDC)
+	for r := range k.rows {
+		for v := range k.vectors * k.lanes / 16 {
+			PREFETCHT0(operand.Mem{Base: c, Disp: 64 * v})
+		}
+		if r+1 < k.rows {
+			ADDQ(ldc, c)
+		}
+	}
 }
 
 // bring takes a row of what is needed next from where ahead points: it copies it to keep, unless that is 0, or else asks for it. Copying, a row

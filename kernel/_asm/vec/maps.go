@@ -73,22 +73,26 @@ var maps = []mapping1{
 // heavy is the number of vectors between which long formulas are interleaved.
 const heavy = 2
 
-// mapping writes dst[i] = f(src[i]).
-func (m *machine) mapping(f mapping1) {
-	m.function("map"+f.kind, "func(dst, src *float32, n int, a, b float32)", "map"+f.kind+m.name+" computes "+f.kind+" of n elements.")
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), GP64()
-	Load(Param("n"), n)
-	var a, b vec
+// setup loads the parameters of f and says how many vectors are worked on together.
+func (m *machine) setup(f mapping1) (a, b vec, unrolled int) {
 	if f.params > 0 {
 		a = m.param("a")
 	}
 	if f.params > 1 {
 		b = m.param("b")
 	}
-	unrolled := f.unrolled
 	if m.wide {
-		unrolled = max(unrolled, heavy) // there are registers enough
+		return a, b, max(f.unrolled, heavy) // there are registers enough
 	}
+	return a, b, f.unrolled
+}
+
+// mapping writes dst[i] = f(src[i]).
+func (m *machine) mapping(f mapping1) {
+	m.function("map"+f.kind, "func(dst, src *float32, n int, a, b float32)", "map"+f.kind+m.name+" computes "+f.kind+" of n elements.")
+	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), GP64()
+	Load(Param("n"), n)
+	a, b, unrolled := m.setup(f)
 	mask := m.mask(n)
 	m.forEach("", n, mask, unrolled, func(i gp, k int) {
 		m.store(f.formula(m, m.load(m.at(src, i, k)), a, b), m.at(dst, i, k))

@@ -76,17 +76,7 @@ func (m *machine) gated(s, z vec) vec {
 func (m *machine) slope(f mapping1) {
 	m.function("slope"+f.kind, "func(dst, v, dy *float32, n int, a, b float32)", "slope"+f.kind+m.name+" multiplies n elements by the slope of "+f.kind+".")
 	dst, v, dy, n := arg("dst"), arg("v"), arg("dy"), arg("n")
-	var a, b vec
-	if f.params > 0 {
-		a = m.param("a")
-	}
-	if f.params > 1 {
-		b = m.param("b")
-	}
-	unrolled := f.unrolled
-	if m.wide {
-		unrolled = max(unrolled, heavy)
-	}
+	a, b, unrolled := m.setup(f)
 	mask := m.mask(n)
 	m.forEach("", n, mask, unrolled, func(i gp, k int) {
 		m.store(m.mul(f.formula(m, m.load(m.at(v, i, k)), a, b), m.load(m.at(dy, i, k))), m.at(dst, i, k))
