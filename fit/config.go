@@ -115,6 +115,7 @@ type Plan struct {
 	Epochs  int     `json:"epochs"`
 	Seconds float64 `json:"seconds" doc:"of training, by the median of a few steps; evaluations not counted"`
 	StepMS  float64 `json:"step_ms" doc:"median milliseconds a step"`
+	Fixed   []Fixed `json:"fixed,omitempty" doc:"tensors that the training leaves as they are; running states of batch normalisation follow the data and are not among them"`
 }
 
 // Files are what was written beside the model.

@@ -21,7 +21,7 @@ func (r *run) plan(ctx context.Context, task *train.Task) error {
 	const steps = 8
 	c := r.config()
 	perEpoch := r.task.Train.Len() / r.recipe.Batch / max(1, r.recipe.Accumulate)
-	plan := &Plan{Epochs: c.Epochs, Steps: c.Steps}
+	plan := &Plan{Epochs: c.Epochs, Steps: c.Steps, Fixed: fixed(r.model, r.recipe.Solver)}
 	if plan.Steps == 0 {
 		plan.Steps = perEpoch * c.Epochs
 	}

@@ -123,6 +123,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		spec.Augment = r.recipe.Augment
 	}
 	if spec.Preprocess.IsZero() {
+		r.suit()
 		spec.Preprocess = r.recipe.Preprocess
 	}
 	if r.Preprocess != "" {

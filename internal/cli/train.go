@@ -115,7 +115,10 @@ func showTrain(r *fit.Result) *report.Document {
 	add("network", report.Count(r.Parameters)+" weights", "that change; %s", plural(r.Classes, "class", "classes"))
 	if p := r.Plan; p != nil {
 		add("plan", plural(p.Steps, "step", "steps"), "%s of %s", plural(p.Epochs, "epoch", "epochs"), plural(r.Train, "sample", "samples"))
-		add("time", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second).String(), "%s a step", milliseconds(p.StepMS))
+		add("time", time.Duration(p.Seconds*float64(time.Second)).Round(time.Second).String(), "%s a step, the median of a few; evaluations not counted", milliseconds(p.StepMS))
+		for _, f := range p.Fixed {
+			add("not trained", report.Count(f.Numbers)+" numbers", "%s: %s", f.Why, names(f.Tensors))
+		}
 	} else {
 		add("trained", plural(r.Steps, "step", "steps"), "%s of %s, %s held out", plural(r.Epochs, "epoch", "epochs"), plural(r.Train, "sample", "samples"), report.Count(int64(r.Val)))
 	}
@@ -133,6 +136,16 @@ func showTrain(r *fit.Result) *report.Document {
 	d.Curves = trainCurves(r.Result.Metrics)
 	d.Tables = append(d.Tables, epochTable(r.Result.Metrics))
 	return d
+}
+
+// names lists a few, and how many there are besides.
+func names(all []string) string {
+	const most = 3
+	text := strings.Join(all[:min(most, len(all))], ", ")
+	if n := len(all) - most; n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
 }
 
 func epochTable(rows []train.Metrics) report.Table {
