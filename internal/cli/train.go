@@ -123,7 +123,9 @@ func showTrain(r *fit.Result) *report.Document {
 		add("trained", plural(r.Steps, "step", "steps"), "%s of %s, %s held out", plural(r.Epochs, "epoch", "epochs"), plural(r.Train, "sample", "samples"), report.Count(int64(r.Val)))
 	}
 	add("speed", rate(r.ImagesPerS), "evaluations not counted")
-	add("memory", report.Size(r.Memory.Total), "predicted: %s for values between layers, %s for weights, %s for gradients and solver", report.Size(r.Memory.Activations), report.Size(r.Memory.Weights), report.Size(r.Memory.Solver))
+	if r.Memory.Total > 0 { // nothing was left to do where a finished training is resumed
+		add("memory", report.Size(r.Memory.Total), "predicted: %s for values between layers, %s for weights, %s for gradients and solver", report.Size(r.Memory.Activations), report.Size(r.Memory.Weights), report.Size(r.Memory.Solver))
+	}
 	if r.Preprocess != "" {
 		add("preprocess", r.Preprocess, "stored with the model")
 	}
