@@ -1,10 +1,10 @@
 package kernel
 
 import (
-	"sync"
 	"unsafe"
 
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // ConvShape says which convolution. The first of two numbers is along the height. Out and In are multiples of Groups.
@@ -153,7 +153,7 @@ func (cv *Conv) run(c *CPU, dst, src []float32, n, h, w int, to place, ep *Epilo
 		cv.slide(c, dst[:size], src[:n*h*w*cv.shape.In], n, h, w, to, ep)
 		return
 	}
-	t := convTasks.Get().(*convTask)
+	t := convTasks.Get()
 	defer t.release()
 	t.cv, t.dst, t.src, t.n, t.h, t.w, t.oh, t.ow = cv, dst[:size], src[:n*h*w*cv.shape.In], n, h, w, oh, ow
 	t.to = to
@@ -180,7 +180,7 @@ func (cv *Conv) run(c *CPU, dst, src []float32, n, h, w int, to place, ep *Epilo
 
 // slide is Run of a depthwise convolution.
 func (cv *Conv) slide(c *CPU, dst, src []float32, n, h, w int, to place, ep *Epilogue) {
-	t := slideTasks.Get().(*slideTask)
+	t := slideTasks.Get()
 	t.kind, t.dst, t.src, t.weights, t.bias = kernelTapsDot, dst, src, cv.weights, cv.bias
 	t.x, t.y, t.ch, t.n = cv.shape.window(1, w), cv.shape.window(0, h), cv.shape.Out, n
 	t.oh, t.ow, t.to = to.oh, to.ow, to
@@ -205,7 +205,7 @@ type convTask struct {
 	transforming    bool // [convTask.minimalRow] is what a piece is
 }
 
-var convTasks = sync.Pool{New: func() any { return new(convTask) }}
+var convTasks pages.Pool[convTask]
 
 func (t *convTask) release() {
 	*t = convTask{offsets: t.offsets[:0]}

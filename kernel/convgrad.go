@@ -1,9 +1,8 @@
 package kernel
 
 import (
-	"sync"
-
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // ConvWeightGrad computes the gradient of a two-dimensional convolution with respect to its weights, for tensors that are
@@ -210,7 +209,8 @@ func (g *ConvWeightGrad) Run(c *CPU, dw, x, dy, scratch []float32) {
 	if g.swapped {
 		x, dy = dy, x
 	}
-	t := gradTasks.Get().(*gradTask)
+	t := gradTasks.Get()
+	t.begin, t.more = scaling{alpha: 1}, scaling{alpha: 1, beta: 1}
 	t.g, t.dw, t.x, t.dy = g, dw, x[:g.n*g.h*g.w*s.In], dy[:g.n*g.oh*g.ow*s.Out]
 	t.scratch = alignFloats(scratch[:g.Scratch()])
 	if g.depthwise {
@@ -220,7 +220,7 @@ func (g *ConvWeightGrad) Run(c *CPU, dw, x, dy, scratch []float32) {
 		t.last = true
 		c.Parallel(s.Groups*ceilDiv(s.In/s.Groups, g.final), t)
 	}
-	*t = gradTask{at: t.at[:0], begin: t.begin, more: t.more}
+	*t = gradTask{at: t.at[:0]}
 	gradTasks.Put(t)
 }
 
@@ -235,7 +235,7 @@ type gradTask struct {
 	begin, more scaling // of the first chunk, and of those whose sums are added to it
 }
 
-var gradTasks = sync.Pool{New: func() any { return &gradTask{begin: scaling{alpha: 1}, more: scaling{alpha: 1, beta: 1}} }}
+var gradTasks pages.Pool[gradTask]
 
 // partial returns the sums of a part of the pixels.
 func (t *gradTask) partial(split int) []float32 { return t.scratch[split*t.g.size():][:t.g.size()] }

@@ -2,9 +2,9 @@ package kernel
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // ConvTranspose is a two-dimensional transposed convolution, the adjoint of a convolution in its input, of tensors that are
@@ -209,7 +209,7 @@ func (cv *ConvTranspose) Run(c *CPU, dst, src []float32, n, h, w, oh, ow int, ep
 		return
 	}
 	if len(cv.phases) < s.Stride[0]*s.Stride[1] { // some see nothing
-		t := fillTasks.Get().(*fillTask)
+		t := fillTasks.Get()
 		*t = fillTask{c.ISA(), dst[:size], cv.phases[0].conv.bias, ow}
 		c.Parallel(n*oh, t)
 		*t = fillTask{}
@@ -233,7 +233,7 @@ type fillTask struct {
 	ow        int
 }
 
-var fillTasks = sync.Pool{New: func() any { return new(fillTask) }}
+var fillTasks pages.Pool[fillTask]
 
 // Piece implements [Task].
 func (t *fillTask) Piece(i, _ int) {

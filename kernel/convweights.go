@@ -1,6 +1,6 @@
 package kernel
 
-import "sync"
+import "github.com/effml/effml/internal/pages"
 
 // weightOrder says how the weights of a convolution lie: [Out, In/Groups, all], all being the elements of the window, or, where the
 // convolution is (a part of) a transposed one, [In, Out/Groups, all]. Of these it takes element taps[e] for element e of its window.
@@ -102,7 +102,7 @@ func (cv *Conv) load(c *CPU, weights, bias, scratch []float32) {
 		}
 		return
 	}
-	t := loadTasks.Get().(*loadTask)
+	t := loadTasks.Get()
 	t.cv, t.weights, t.scratch = cv, weights, scratch
 	c.Parallel(s.Groups*cv.packed[0].panels(), t)
 	*t = loadTask{}
@@ -115,7 +115,7 @@ type loadTask struct {
 	weights, scratch []float32
 }
 
-var loadTasks = sync.Pool{New: func() any { return new(loadTask) }}
+var loadTasks pages.Pool[loadTask]
 
 // Piece implements [Task].
 func (t *loadTask) Piece(i, worker int) {

@@ -2,7 +2,8 @@ package kernel
 
 import (
 	"math"
-	"sync"
+
+	"github.com/effml/effml/internal/pages"
 )
 
 // slideTask is one call: it moves windows over images and keeps channels apart, for depthwise convolutions and pooling. A piece
@@ -29,7 +30,7 @@ const (
 	slidePieces = 16      // pieces that share the work among threads well
 )
 
-var slideTasks = sync.Pool{New: func() any { return new(slideTask) }}
+var slideTasks pages.Pool[slideTask]
 
 // release forgets the operands and keeps the memory for the next call.
 func (t *slideTask) release() {

@@ -1,6 +1,6 @@
 package kernel
 
-import "sync"
+import "github.com/effml/effml/internal/pages"
 
 // gemmTask is one call of a product: its operands, how it is cut, and the memory that it needs.
 type gemmTask struct {
@@ -25,10 +25,10 @@ type gemmTask struct {
 	scratchPerTask int
 }
 
-var gemmTasks = sync.Pool{New: func() any { return new(gemmTask) }}
+var gemmTasks pages.Pool[gemmTask]
 
 func newGemmTask(c *CPU) *gemmTask {
-	t := gemmTasks.Get().(*gemmTask)
+	t := gemmTasks.Get()
 	t.cpu = c
 	return t
 }

@@ -1,6 +1,6 @@
 package kernel
 
-import "sync"
+import "github.com/effml/effml/internal/pages"
 
 // outspread is a way to compute a transposed convolution: a product gives what every input pixel adds to the window of outputs around it, and for
 // each output these are summed. It takes the fewest operations where the padding of the output is large beside it, or its channels are few beside
@@ -80,7 +80,7 @@ func (p *outspread) run(c *CPU, dst, src []float32, n, h, w, oh, ow int, ep *Epi
 	if c.ISA() != p.conv.set || c.Threads() > p.conv.workers {
 		panic("kernel: convolution prepared for another CPU")
 	}
-	t := outspreadTasks.Get().(*outspreadTask)
+	t := outspreadTasks.Get()
 	t.outspread, t.dst, t.src, t.h, t.w, t.oh, t.ow = p, dst, src[:n*h*w*p.shape.In], h, w, oh, ow
 	t.scratch, t.ep = alignFloats(scratch), Epilogue{}
 	if ep != nil {
@@ -112,7 +112,7 @@ type outspreadTask struct {
 	lists        [][]int // of taps, then of their weights, which are ones: a worker each
 }
 
-var outspreadTasks = sync.Pool{New: func() any { return new(outspreadTask) }}
+var outspreadTasks pages.Pool[outspreadTask]
 
 // Piece implements [Task].
 func (t *outspreadTask) Piece(i, worker int) {

@@ -1,6 +1,6 @@
 package kernel
 
-import "sync"
+import "github.com/effml/effml/internal/pages"
 
 // PoolShape says which windows are pooled. The first of two numbers is along the height.
 type PoolShape struct {
@@ -61,7 +61,7 @@ func poolGrad(c *CPU, kind convKernel, dx, src, dy []float32, n, ch, h, w int, s
 		clear(dx[:max(0, n*ch*h*w)])
 		return
 	}
-	t := slideTasks.Get().(*slideTask)
+	t := slideTasks.Get()
 	t.kind, t.dst, t.src, t.weights, t.countPad = kind, dx, src, dy, s.CountPad
 	t.x, t.y, t.ch, t.n, t.oh, t.ow = s.window(1, w), s.window(0, h), ch, n, oh, ow
 	t.to = dense(oh, ow, ch)
@@ -70,7 +70,7 @@ func poolGrad(c *CPU, kind convKernel, dx, src, dy []float32, n, ch, h, w int, s
 }
 
 func pool(c *CPU, kind convKernel, dst, src []float32, n, ch, h, w int, s *PoolShape) {
-	t := slideTasks.Get().(*slideTask)
+	t := slideTasks.Get()
 	t.kind, t.dst, t.src, t.countPad = kind, dst, src, s.CountPad
 	t.x, t.y, t.ch, t.n = s.window(1, w), s.window(0, h), ch, n
 	t.oh, t.ow = s.Output(h, w)
@@ -85,7 +85,7 @@ func GlobalAverage(c *CPU, dst, src []float32, n, ch, hw int) {
 	if n <= 0 || ch <= 0 {
 		return
 	}
-	t := globalTasks.Get().(*globalTask)
+	t := globalTasks.Get()
 	t.c, t.n, t.ch, t.hw = c, n, ch, hw
 	t.chunks = max(1, ceilDiv(hw, globalChunk))
 	if hw*ch >= globalSplit {
@@ -126,7 +126,7 @@ const (
 	globalPieces = 4       // of it then
 )
 
-var globalTasks = sync.Pool{New: func() any { return new(globalTask) }}
+var globalTasks pages.Pool[globalTask]
 
 // globalTask sums chunks of pixels: piece i is chunk i%chunks of image i/chunks.
 type globalTask struct {

@@ -2,9 +2,9 @@ package kernel
 
 import (
 	"math"
-	"sync"
 
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // Step is what a [Solver] changes and by how much. All slices have the length of Weights and do not overlap.
@@ -184,7 +184,7 @@ type solverTask struct {
 	sums         [][2]float64 // of the squares of the first two arrays in each piece, for LAMB
 }
 
-var solverTasks = sync.Pool{New: func() any { return new(solverTask) }}
+var solverTasks pages.Pool[solverTask]
 
 // run does an update on all threads. For LAMB it returns the sums of squares of the weights and of the direction.
 func (s Step) run(c *CPU, f formula, coefficients ...float64) (w, u float64) {
@@ -192,7 +192,7 @@ func (s Step) run(c *CPU, f formula, coefficients ...float64) (w, u float64) {
 	if n == 0 {
 		return 0, 0
 	}
-	t := solverTasks.Get().(*solverTask)
+	t := solverTasks.Get()
 	t.formula, t.set, t.mask = f, c.set, s.Mask
 	t.x = [4][]float32{s.Weights, s.Gradient[:n]}
 	for i, state := range s.State {

@@ -1,10 +1,10 @@
 package kernel
 
 import (
-	"sync"
 	"unsafe"
 
 	"github.com/effml/effml/internal/isa"
+	"github.com/effml/effml/internal/pages"
 )
 
 // pieceSize is the number of elements in a piece of element-wise work: enough to outweigh the hand-over to a thread, little
@@ -42,11 +42,11 @@ type vecTask struct {
 // axis is a dimension with the distances, in elements, between neighbours in the output and in up to two inputs.
 type axis struct{ n, d, a, b int }
 
-var vecTasks = sync.Pool{New: func() any { return new(vecTask) }}
+var vecTasks pages.Pool[vecTask]
 
 // newVecTask returns a task with what earlier uses left behind, which release then cleans up.
 func newVecTask(c *CPU, do func(t *vecTask, lo, hi, worker int)) *vecTask {
-	t := vecTasks.Get().(*vecTask)
+	t := vecTasks.Get()
 	t.set, t.do = c.set, do
 	return t
 }

@@ -2,8 +2,8 @@ package ops
 
 import (
 	"fmt"
-	"sync"
 
+	"github.com/effml/effml/internal/pages"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
 )
@@ -53,14 +53,9 @@ func rankError(input, rank int, want string) error {
 }
 
 // states keeps what runs of an operator need beside their operands, so that they allocate nothing.
-type states[T any] struct{ pool sync.Pool }
+type states[T any] struct{ pool pages.Pool[T] }
 
-func (s *states[T]) get() *T {
-	if v, ok := s.pool.Get().(*T); ok {
-		return v
-	}
-	return new(T)
-}
+func (s *states[T]) get() *T { return s.pool.Get() }
 
 func (s *states[T]) put(v *T) { s.pool.Put(v) }
 

@@ -3,8 +3,8 @@ package ops
 import (
 	"fmt"
 	"slices"
-	"sync"
 
+	"github.com/effml/effml/internal/pages"
 	"github.com/effml/effml/kernel"
 	"github.com/effml/effml/onnx"
 	"github.com/effml/effml/tensor"
@@ -21,9 +21,9 @@ type work struct {
 	parts  []kernel.Part
 }
 
-var works = sync.Pool{New: func() any { return new(work) }}
+var works pages.Pool[work]
 
-func newWork() *work { return works.Get().(*work) }
+func newWork() *work { return works.Get() }
 
 // free returns the memory for the next run.
 func (w *work) free() {
