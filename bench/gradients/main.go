@@ -7,8 +7,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"iter"
@@ -94,11 +94,11 @@ func run() error {
 		}
 		out = append(out, npy.Named{Name: "value/" + t.Name, Tensor: v})
 	}
-	var b bytes.Buffer
-	if err := npy.WriteArchive(&b, out); err != nil {
+	to, err := os.Create(flag.Arg(2))
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(flag.Arg(2), b.Bytes(), 0o666)
+	return errors.Join(npy.WriteArchive(to, out), to.Close())
 }
 
 // batch reads the fields of a batch.
